@@ -1,0 +1,20 @@
+import { z } from 'zod';
+import { defineEvent } from './event.ts';
+import { id, millis } from './common.ts';
+
+/** Streams: one per key. A key acts as its workspace's service account. */
+export const keyEvents = {
+  /** `secretHash` is the SHA-256 of the secret, hex. `rateLimit` is in messages an hour. */
+  KeyIssued: defineEvent(
+    z.object({
+      workspace: id,
+      key: id,
+      name: z.string(),
+      mode: z.enum(['live', 'test']),
+      secretHash: z.string(),
+      rateLimit: z.int().min(1),
+      expiresAt: millis.nullable(),
+    }),
+  ),
+  KeyRevoked: defineEvent(z.object({ workspace: id, key: id })),
+};

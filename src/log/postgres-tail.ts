@@ -1,0 +1,222 @@
+import pg from 'pg';
+import { LogUnavailableError, progressIntervalMs, type RecordedEvent, type TailBatch } from './log.ts';
+
+/** Positions kept in memory: what a tail that keeps up is served from. 20,000 sends take about 20 MB. */
+const ringPositions = 20_000;
+/** Events of one batch at most. */
+const maxBatchEvents = 2_000;
+/** How often the head is asked for when nothing is heard. */
+const pollIntervalMs = 200;
+/** Without word from the database for this long, tails say nothing; after `unavailableMs` they throw. */
+const silenceMs = 600;
+const unavailableMs = 2_000;
+
+type History = (from: bigint, max: number) => Promise<{ events: (RecordedEvent | null)[]; position: bigint }>;
+
+/**
+ * What all tails of one process share: the last positions in memory, fed by the process's own appends, by NOTIFY of
+ * others' and, when nothing is heard, by asking. Places in the ring are positions: an erased event is null there.
+ */
+export class TailHub {
+  readonly #url: string;
+  readonly #history: History;
+  #ring: (RecordedEvent | null)[] = [];
+  /** Position before the first of the ring; the ring's last stands at `#head`. */
+  #ringFrom = 0n;
+  #head = 0n;
+  #known = 0n;
+  #heardAt = 0;
+  #catchingUp = false;
+  #failed: Error | null = null;
+  #waiters = new Set<() => void>();
+  #listener: pg.Client | null = null;
+  #pollTimer: NodeJS.Timeout | undefined;
+  #polling: Promise<bigint> | null = null;
+  #closed = false;
+  gaps = 0;
+
+  constructor(url: string, history: History) {
+    this.#url = url;
+    this.#history = history;
+  }
+
+  async open(): Promise<void> {
+    this.#head = await this.#poll();
+    this.#ringFrom = this.#head;
+    this.#pollTimer = setInterval(() => {
+      if (performance.now() - this.#heardAt >= pollIntervalMs) this.#poll().catch(() => {});
+    }, pollIntervalMs).unref();
+  }
+
+  async #connect(): Promise<pg.Client> {
+    if (this.#listener) return this.#listener;
+    const client = new pg.Client({
+      connectionString: this.#url,
+      application_name: 'parley-log-tail',
+      connectionTimeoutMillis: 2_000,
+      query_timeout: 2_000,
+    });
+    client.on('error', () => this.#drop(client));
+    client.on('end', () => this.#drop(client));
+    client.on('notification', ({ channel, payload = '' }) => {
+      if (channel === 'parley_log_erased') this.forget(payload);
+      else this.#hear(BigInt(payload));
+    });
+    await client.connect();
+    await client.query('LISTEN parley_log; LISTEN parley_log_erased');
+    this.#listener = client;
+    return client;
+  }
+
+  #drop(client: pg.Client): void {
+    if (this.#listener !== client) return;
+    this.#listener = null;
+    client.end().catch(() => {});
+    // What was erased meanwhile was not heard: begin again from the table.
+    this.#ring = [];
+    this.#ringFrom = this.#head;
+  }
+
+  /** The head, as the database has it now. Rejects with LogUnavailableError. */
+  checkHead(): Promise<bigint> {
+    return this.#poll();
+  }
+
+  #poll(): Promise<bigint> {
+    this.#polling ??= (async () => {
+      try {
+        const client = await this.#connect();
+        const { rows } = await client.query<{ position: string }>('SELECT position FROM log.head');
+        const head = BigInt(rows[0]?.position ?? 0);
+        this.#hear(head);
+        return head;
+      } catch (error) {
+        if (this.#listener) this.#drop(this.#listener);
+        throw new LogUnavailableError(error);
+      } finally {
+        this.#polling = null;
+      }
+    })();
+    return this.#polling;
+  }
+
+  #hear(head: bigint): void {
+    this.#heardAt = performance.now();
+    if (head > this.#known) this.#known = head;
+    if (this.#known > this.#head && this.#heardAt > 0) void this.#catchUp();
+  }
+
+  /** Takes what this process just appended after `base`. */
+  push(base: bigint, events: readonly RecordedEvent[]): void {
+    const last = events[events.length - 1] as RecordedEvent;
+    if (last.position > this.#known) this.#known = last.position;
+    this.#heardAt = performance.now();
+    if (base === this.#head && !this.#closed) {
+      for (const event of events) this.#ring.push(event);
+      this.#advance(last.position);
+    } else {
+      void this.#catchUp();
+    }
+  }
+
+  #advance(head: bigint): void {
+    this.#head = head;
+    if (this.#ring.length > 2 * ringPositions) {
+      const drop = this.#ring.length - ringPositions;
+      this.#ring = this.#ring.slice(drop);
+      this.#ringFrom += BigInt(drop);
+    }
+    this.#wake();
+  }
+
+  #wake(): void {
+    const waiters = [...this.#waiters];
+    this.#waiters.clear();
+    for (const wake of waiters) wake();
+  }
+
+  async #catchUp(): Promise<void> {
+    if (this.#catchingUp || this.#closed) return;
+    this.#catchingUp = true;
+    try {
+      while (this.#head < this.#known && !this.#closed) {
+        const from = this.#head;
+        const { events, position } = await this.#history(from, maxBatchEvents);
+        if (events.length === 0) break;
+        // Own appends may have come in meanwhile: only what follows the head is new.
+        const behind = Number(this.#head - from);
+        if (BigInt(events.length) !== position - from) this.gaps++;
+        if (events.length <= behind) continue;
+        for (const event of events.slice(behind)) this.#ring.push(event);
+        this.#advance(position);
+      }
+    } catch (error) {
+      // Storage away: the next poll tries again. Events this code cannot read: every tail has to say so.
+      if (!(error instanceof LogUnavailableError)) {
+        this.#failed = error as Error;
+        this.#wake();
+      }
+    } finally {
+      this.#catchingUp = false;
+    }
+  }
+
+  /** Forgets the content of an erased stream. */
+  forget(stream: string): void {
+    for (let i = 0; i < this.#ring.length; i++) {
+      if (this.#ring[i]?.stream === stream) this.#ring[i] = null;
+    }
+  }
+
+  async *tail(from: bigint, signal: AbortSignal): AsyncGenerator<TailBatch, void, undefined> {
+    let position = from;
+    while (!signal.aborted && !this.#closed) {
+      if (position < this.#ringFrom) {
+        const { events, position: to } = await this.#history(position, maxBatchEvents);
+        // A ring that began after the poll can lie ahead of what is read; the read is what counts.
+        if (to === position) await this.#wait(signal);
+        position = to;
+        if (events.length > 0) yield { events: events.filter((event) => event !== null), position };
+        continue;
+      }
+      if (position < this.#head) {
+        const start = Number(position - this.#ringFrom);
+        const slice = this.#ring.slice(start, start + maxBatchEvents);
+        position += BigInt(slice.length);
+        yield { events: slice.includes(null) ? slice.filter((event) => event !== null) : (slice as RecordedEvent[]), position };
+        continue;
+      }
+      if (this.#failed) throw this.#failed;
+      const woken = await this.#wait(signal);
+      if (woken || signal.aborted) continue;
+      const silentMs = performance.now() - this.#heardAt;
+      if (silentMs > unavailableMs) throw new LogUnavailableError(new Error(`no word from the database for ${Math.round(silentMs)} ms`));
+      if (silentMs <= silenceMs && position >= this.#head) yield { events: [], position };
+    }
+  }
+
+  /** Until something new, the signal, or the progress interval; true for the first. */
+  #wait(signal: AbortSignal): Promise<boolean> {
+    return new Promise((resolve) => {
+      const done = (woken: boolean) => {
+        this.#waiters.delete(wake);
+        clearTimeout(timer);
+        signal.removeEventListener('abort', wake);
+        resolve(woken);
+      };
+      const wake = () => done(true);
+      const timer = setTimeout(() => done(false), progressIntervalMs);
+      this.#waiters.add(wake);
+      signal.addEventListener('abort', wake, { once: true });
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#pollTimer);
+    this.#wake();
+    const listener = this.#listener;
+    this.#listener = null;
+    await listener?.end().catch(() => {});
+  }
+}

@@ -1,0 +1,425 @@
+/**
+ * The log on Postgres: group commit. A process gathers the commits that wait and hands them over in one call of one SQL
+ * function (`migrations.ts`), which holds the head row until its commit: positions become visible in order and without
+ * gaps under any number of writer processes. One connection appends, one listens, a small pool reads.
+ */
+import { randomUUID } from 'node:crypto';
+import pg from 'pg';
+import type { EventCodec } from '../../schemas/index.ts';
+import { bigintArray, intArray, textArray } from '../platform/pg-arrays.ts';
+import { type Commit, type Log, LogUnavailableError, type Outcome, type RecordedEvent } from './log.ts';
+import { decodeRow, type EventRow, eventColumns } from './postgres-rows.ts';
+import { TailHub } from './postgres-tail.ts';
+import { type Waiting, waiting } from './waiting.ts';
+
+/** How the adapter runs. Times in milliseconds. */
+export interface PostgresLogOptions {
+  readonly url: string;
+  readonly codec: EventCodec;
+  /** An append unsettled for this long is `unknown`; the server ends its transaction then. Default 5000. */
+  readonly flushTimeoutMs?: number;
+  /** Commits of one flush at most. Default 1000. */
+  readonly maxFlushCommits?: number;
+  /** Commits that may wait at most; beyond that an append is `unknown` at once. Default 50 000. */
+  readonly maxWaitingCommits?: number;
+  /** Time between clean-ups of erased content from the disk. Default one hour. */
+  readonly vacuumIntervalMs?: number;
+  readonly onFlush?: (flush: FlushReport) => void;
+}
+
+/** What one flush did, for metrics. */
+export interface FlushReport {
+  readonly commits: number;
+  readonly events: number;
+  readonly durationMs: number;
+  readonly failed: boolean;
+}
+
+/** Bytes of one flush at most: about what 1,000 sends hold. */
+const maxFlushBytes = 4 * 1024 * 1024;
+
+interface Verdict {
+  readonly ord: number;
+  readonly is: 'conflict' | 'replayed' | 'taken';
+  readonly position?: string;
+  readonly revision?: number;
+  readonly name?: string;
+  readonly stream?: string;
+  readonly made?: string | null;
+}
+
+/** Opens the log. The database must have been migrated (`logMigrations`). Rejects when it cannot be reached. */
+export async function openPostgresLog(options: PostgresLogOptions): Promise<PostgresLog> {
+  const log = new PostgresLog(options);
+  await log.open();
+  return log;
+}
+
+/** The Postgres adapter of the log port. */
+export class PostgresLog implements Log {
+  readonly #options: Required<Omit<PostgresLogOptions, 'onFlush'>> & Pick<PostgresLogOptions, 'onFlush'>;
+  readonly #reads: pg.Pool;
+  readonly #hub: TailHub;
+  #appender: Promise<pg.Client> | null = null;
+  #queue: Waiting[] = [];
+  #flushing = false;
+  #scheduled = false;
+  #closed = false;
+  #idle: (() => void)[] = [];
+  #vacuumDue = false;
+  #vacuumTimer: NodeJS.Timeout | undefined;
+
+  constructor(options: PostgresLogOptions) {
+    this.#options = {
+      flushTimeoutMs: 5_000,
+      maxFlushCommits: 1_000,
+      maxWaitingCommits: 50_000,
+      vacuumIntervalMs: 3_600_000,
+      ...options,
+    };
+    this.#reads = new pg.Pool({
+      connectionString: options.url,
+      max: 4,
+      application_name: 'parley-log-read',
+      connectionTimeoutMillis: 5_000,
+      query_timeout: 60_000,
+    });
+    this.#reads.on('error', () => {});
+    this.#hub = new TailHub(options.url, (from, max) => this.#history(from, max));
+  }
+
+  /** Commits waiting for a flush. */
+  get waitingCommits(): number {
+    return this.#queue.length;
+  }
+
+  /** Times a tail met a hole in the positions: 0 unless something is broken. */
+  get gaps(): number {
+    return this.#hub.gaps;
+  }
+
+  /** Connects and learns the head. */
+  async open(): Promise<void> {
+    await this.#hub.open();
+    this.#vacuumTimer = setInterval(() => void this.#vacuum(), this.#options.vacuumIntervalMs).unref();
+  }
+
+  async append(commits: readonly Commit[]): Promise<Outcome[]> {
+    if (commits.length === 1 && commits[0]) return [await this.appendOne(commits[0])];
+    const all = commits.map((commit) => waiting(commit, this.#options.codec));
+    return Promise.all(all.map((each) => this.#enqueue(each)));
+  }
+
+  /** `append` of one commit, for the hot path. */
+  appendOne(commit: Commit): Promise<Outcome> {
+    return this.#enqueue(waiting(commit, this.#options.codec));
+  }
+
+  #enqueue(entry: Waiting): Promise<Outcome> {
+    if (this.#closed || this.#queue.length >= this.#options.maxWaitingCommits) {
+      return Promise.resolve({ outcome: 'unknown', reason: this.#closed ? 'closed' : 'too many commits are waiting' });
+    }
+    const settled = new Promise<Outcome>((resolve) => {
+      entry.settle = resolve;
+    });
+    this.#queue.push(entry);
+    this.#schedule();
+    return settled;
+  }
+
+  #schedule(): void {
+    if (this.#flushing || this.#scheduled) return;
+    this.#scheduled = true;
+    // After the I/O of this turn: what arrived together is flushed together.
+    setImmediate(() => {
+      this.#scheduled = false;
+      void this.#drain();
+    });
+  }
+
+  async #drain(): Promise<void> {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    while (this.#queue.length > 0) {
+      await this.#flush(this.#takeBatch());
+    }
+    this.#flushing = false;
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  /** The next flush: streams, claims and releases all different in it; a commit that repeats one waits for the next. */
+  #takeBatch(): Waiting[] {
+    const batch: Waiting[] = [];
+    const later: Waiting[] = [];
+    const held = new Set<string>();
+    let bytes = 0;
+    let at = 0;
+    for (; at < this.#queue.length; at++) {
+      const entry = this.#queue[at] as Waiting;
+      if (batch.length >= this.#options.maxFlushCommits || (batch.length > 0 && bytes + entry.bytes > maxFlushBytes)) break;
+      const { stream, claims, releases } = entry.commit;
+      const streamKey = `s${stream}`;
+      if (held.has(streamKey) || claims?.some((c) => held.has(`c${c.name}`)) || releases?.some((r) => held.has(`c${r}`))) {
+        held.add(streamKey);
+        for (const claim of claims ?? []) held.add(`c${claim.name}`);
+        for (const name of releases ?? []) held.add(`c${name}`);
+        later.push(entry);
+        continue;
+      }
+      held.add(streamKey);
+      for (const claim of claims ?? []) held.add(`c${claim.name}`);
+      for (const name of releases ?? []) held.add(`c${name}`);
+      bytes += entry.bytes;
+      batch.push(entry);
+    }
+    this.#queue = later.length > 0 ? later.concat(this.#queue.slice(at)) : this.#queue.slice(at);
+    return batch;
+  }
+
+  async #flush(batch: Waiting[]): Promise<void> {
+    const started = performance.now();
+    let failed = false;
+    try {
+      const { base, verdicts } = await this.#call(batch);
+      this.#settle(batch, base, verdicts);
+    } catch (error) {
+      failed = true;
+      const reason = error instanceof Error ? error.message : String(error);
+      for (const entry of batch) entry.settle({ outcome: 'unknown', reason });
+    }
+    const { onFlush } = this.#options;
+    if (onFlush) {
+      const events = batch.reduce((sum, entry) => sum + entry.data.length, 0);
+      onFlush({ commits: batch.length, events, durationMs: performance.now() - started, failed });
+    }
+  }
+
+  async #call(batch: readonly Waiting[]): Promise<{ base: bigint; verdicts: Verdict[] }> {
+    const values = flushParameters(batch);
+    const client = await this.#connect();
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      const expired = new Promise<never>((_, reject) => {
+        timer = setTimeout(() => reject(new Error('the append timed out')), this.#options.flushTimeoutMs + 500);
+      });
+      const { rows } = await Promise.race([client.query<[string, Verdict[] | null]>({ ...appendQuery, values }), expired]);
+      const [base, verdicts] = rows[0] as [string, Verdict[] | null];
+      return { base: BigInt(base), verdicts: verdicts ?? [] };
+    } catch (error) {
+      // Whatever happened, this connection is not trusted again; a statement of ours still running is ended with it.
+      this.#appender = null;
+      client.end().catch(() => {});
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** The appender's connection, made anew when there is none; tries until an append's time is over. */
+  #connect(): Promise<pg.Client> {
+    this.#appender ??= this.#connectUntil(performance.now() + this.#options.flushTimeoutMs).catch((error: unknown) => {
+      this.#appender = null;
+      throw error;
+    });
+    return this.#appender;
+  }
+
+  async #connectUntil(deadline: number): Promise<pg.Client> {
+    for (let delayMs = 50; ; delayMs = Math.min(delayMs * 2, 500)) {
+      const client = new pg.Client({
+        connectionString: this.#options.url,
+        application_name: 'parley-log-append',
+        connectionTimeoutMillis: 2_000,
+        options: `-c transaction_timeout=${this.#options.flushTimeoutMs} -c idle_in_transaction_session_timeout=${this.#options.flushTimeoutMs} -c synchronous_commit=on -c jit=off -c plan_cache_mode=force_generic_plan`,
+      });
+      client.on('error', () => {
+        this.#appender = null;
+      });
+      try {
+        await client.connect();
+        return client;
+      } catch (error) {
+        client.end().catch(() => {});
+        if (this.#closed || performance.now() + delayMs > deadline) throw new LogUnavailableError(error);
+        await new Promise((resolve) => setTimeout(resolve, delayMs));
+      }
+    }
+  }
+
+  #settle(batch: readonly Waiting[], base: bigint, verdicts: readonly Verdict[]): void {
+    const refused = new Map(verdicts.map((verdict) => [verdict.ord, verdict]));
+    const recorded: RecordedEvent[] = [];
+    let position = base;
+    for (let i = 0; i < batch.length; i++) {
+      const { commit, settle } = batch[i] as Waiting;
+      const verdict = refused.get(i + 1);
+      if (verdict) {
+        settle(refusal(verdict));
+        continue;
+      }
+      const { stream, expected, commitId, at, meta = {} } = commit;
+      for (let index = 0; index < commit.events.length; index++) {
+        const { type, data } = commit.events[index] as Commit['events'][number];
+        position += 1n;
+        recorded.push({ type, data, position, stream, revision: expected + 1 + index, commitId, index, at, meta } as RecordedEvent);
+      }
+      settle({ outcome: 'written', position, revision: expected + commit.events.length });
+    }
+    if (recorded.length > 0) this.#hub.push(base, recorded);
+  }
+
+  async read(stream: string, from = 0): Promise<{ events: RecordedEvent[]; revision: number; closed: boolean }> {
+    const { rows } = await this.#query<EventRow>(
+      `SELECT ${eventColumns} FROM log.events WHERE stream = $1 AND revision >= $2 ORDER BY revision`,
+      [stream, from],
+    );
+    const last = rows.at(-1);
+    if (!last && from > 0) {
+      const whole = await this.#query<EventRow>(
+        `SELECT ${eventColumns} FROM log.events WHERE stream = $1 ORDER BY revision DESC LIMIT 1`,
+        [stream],
+      );
+      const end = whole.rows[0];
+      return { events: [], revision: end?.revision ?? -1, closed: end ? end.data === null : false };
+    }
+    const closed = last !== undefined && last.data === null;
+    const events = closed ? [] : rows.map((row) => decodeRow(row, this.#options.codec)).filter((e) => e !== null);
+    return { events, revision: last?.revision ?? -1, closed };
+  }
+
+  tail(from: bigint, signal: AbortSignal): AsyncIterable<{ events: readonly RecordedEvent[]; position: bigint }> {
+    return this.#hub.tail(from, signal);
+  }
+
+  async page(from: bigint, maxEvents: number): Promise<{ events: RecordedEvent[]; position: bigint; atHead: boolean }> {
+    const { events, position } = await this.#history(from, maxEvents);
+    return { events: events.filter((e) => e !== null), position, atHead: events.length < maxEvents };
+  }
+
+  /** One page of history; erased events stand as null, so that places are positions. */
+  async #history(from: bigint, max: number): Promise<{ events: (RecordedEvent | null)[]; position: bigint }> {
+    const { rows } = await this.#query<EventRow>(
+      `SELECT ${eventColumns} FROM log.events WHERE position > $1 ORDER BY position LIMIT $2`,
+      [from.toString(), max],
+    );
+    const events = rows.map((row) => decodeRow(row, this.#options.codec));
+    const last = rows.at(-1);
+    return { events, position: last ? BigInt(last.position) : from };
+  }
+
+  async head(): Promise<bigint> {
+    return this.#hub.checkHead();
+  }
+
+  async erase(stream: string): Promise<void> {
+    await this.#query('SELECT log.erase($1, $2, $3)', [stream, randomUUID(), Date.now()]);
+    this.#hub.forget(stream);
+    this.#vacuumDue = true;
+  }
+
+  /** Erased content leaves the disk: Postgres keeps the old version of a row until it is vacuumed. */
+  async #vacuum(): Promise<void> {
+    if (!this.#vacuumDue) return;
+    this.#vacuumDue = false;
+    await this.#query('VACUUM log.events', []).catch(() => {
+      this.#vacuumDue = true;
+    });
+  }
+
+  async #query<R extends pg.QueryResultRow>(text: string, values: unknown[]): Promise<pg.QueryResult<R>> {
+    try {
+      return await this.#reads.query<R>(text, values);
+    } catch (error) {
+      if (error instanceof pg.DatabaseError && !error.code?.startsWith('57P')) throw error;
+      throw new LogUnavailableError(error);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#vacuumTimer);
+    if (this.#flushing || this.#queue.length > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    await this.#hub.close();
+    const appender = await this.#appender?.catch(() => null);
+    await appender?.end().catch(() => {});
+    await this.#reads.end();
+  }
+}
+
+/** The parameters are binary arrays: see platform/pg-arrays.ts. */
+const appendQuery = {
+  name: 'log-append',
+  text: `SELECT base, verdicts FROM log.append($1::text[], $2::int[], $3::int[], $4::text[], $5::bigint[], $6::text[],
+    $7::int[], $8::int[], $9::text[], $10::int[], $11::text[],
+    $12::int[], $13::text[], $14::text[], $15::bigint[], $16::int[], $17::text[])`,
+  rowMode: 'array' as const,
+};
+
+function flushParameters(batch: readonly Waiting[]): Buffer[] {
+  const streams: string[] = [];
+  const expected: number[] = [];
+  const counts: number[] = [];
+  const commitIds: string[] = [];
+  const ats: number[] = [];
+  const metas: (string | null)[] = [];
+  const events = { commit: [] as number[], index: [] as number[], type: [] as string[], version: [] as number[], data: [] as string[] };
+  const claims = { commit: [] as number[], name: [] as string[], made: [] as (string | null)[], until: [] as (number | null)[] };
+  const releases = { commit: [] as number[], name: [] as string[] };
+  for (let i = 0; i < batch.length; i++) {
+    const { commit, data, versions, meta } = batch[i] as Waiting;
+    const ord = i + 1;
+    streams.push(commit.stream);
+    expected.push(commit.expected);
+    counts.push(commit.events.length);
+    commitIds.push(commit.commitId);
+    ats.push(commit.at);
+    metas.push(meta);
+    for (let index = 0; index < data.length; index++) {
+      events.commit.push(ord);
+      events.index.push(index);
+      events.type.push((commit.events[index] as Commit['events'][number]).type);
+      events.version.push(versions[index] as number);
+      events.data.push(data[index] as string);
+    }
+    for (const claim of commit.claims ?? []) {
+      claims.commit.push(ord);
+      claims.name.push(claim.name);
+      claims.made.push(claim.made ?? null);
+      claims.until.push(claim.atLeastUntil ?? null);
+    }
+    for (const name of commit.releases ?? []) {
+      releases.commit.push(ord);
+      releases.name.push(name);
+    }
+  }
+  return [
+    textArray(streams),
+    intArray(expected),
+    intArray(counts),
+    textArray(commitIds),
+    bigintArray(ats),
+    textArray(metas),
+    intArray(events.commit),
+    intArray(events.index),
+    textArray(events.type),
+    intArray(events.version),
+    textArray(events.data),
+    intArray(claims.commit),
+    textArray(claims.name),
+    textArray(claims.made),
+    bigintArray(claims.until),
+    intArray(releases.commit),
+    textArray(releases.name),
+  ];
+}
+
+function refusal(verdict: Verdict): Outcome {
+  const { is, revision = -1 } = verdict;
+  if (is === 'replayed') return { outcome: 'replayed', position: BigInt(verdict.position ?? 0), revision };
+  if (is === 'conflict') return { outcome: 'conflict', revision };
+  return {
+    outcome: 'taken',
+    name: verdict.name ?? '',
+    by: { stream: verdict.stream ?? '', made: verdict.made ?? null },
+  };
+}
