@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { defineEvent } from './event.ts';
 import { accountRef, millis } from './common.ts';
+import { defineEvent } from './event.ts';
 
 /** Service levels of an account: they set rate limits and quotas. */
 export const tiers = ['free', 'pro', 'enterprise'] as const;

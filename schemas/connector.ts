@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { defineEvent } from './event.ts';
 import { id } from './common.ts';
+import { defineEvent } from './event.ts';
 
 /** The third-party channels. */
 export const connectorTypes = ['whatsapp', 'telegram', 'twilio'] as const;

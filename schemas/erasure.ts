@@ -9,7 +9,12 @@ import { defineEvent } from './event.ts';
  */
 export const erasureEvents = {
   WorkspaceErased: defineEvent(
-    z.object({ workspace: id, kind: z.enum(['system', 'project', 'client']), owner: accountRef.nullable(), createdAt: millis }),
+    z.object({
+      workspace: id,
+      kind: z.enum(['system', 'project', 'client']),
+      owner: accountRef.nullable(),
+      createdAt: millis,
+    }),
   ),
   KeyErased: defineEvent(z.object({ workspace: id, key: id })),
   ConnectorErased: defineEvent(z.object({ workspace: id, connector: id, connectorType: z.enum(connectorTypes) })),

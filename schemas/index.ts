@@ -6,7 +6,7 @@
  * Ids are integers counted per (workspace, kind); dispatch and session ids are spelled, unguessable texts.
  * Times inside data are milliseconds since the epoch; the time of an event itself is in its envelope (`at`).
  */
-import { z } from 'zod';
+import type { z } from 'zod';
 import { accountEvents } from './account.ts';
 import { connectorEvents } from './connector.ts';
 import { dispatchEvents } from './dispatch.ts';
@@ -16,9 +16,10 @@ import { keyEvents } from './key.ts';
 import { templateEvents } from './template.ts';
 import { workspaceEvents } from './workspace.ts';
 
-export { connectorTypes } from './connector.ts';
-export { defineEvent, type EventCodec, type EventDefinition, eventCodec, UnknownEventError } from './event.ts';
 export { tiers } from './account.ts';
+export { connectorTypes } from './connector.ts';
+export type { EventMeta, RecordedEvent } from './envelope.ts';
+export { defineEvent, type EventCodec, type EventDefinition, eventCodec, UnknownEventError } from './event.ts';
 
 /** Every event type there is. */
 export const eventDefinitions = {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { defineEvent } from './event.ts';
 import { id, millis } from './common.ts';
+import { defineEvent } from './event.ts';
 
 /** Streams: one per key. A key acts as its workspace's service account. */
 export const keyEvents = {

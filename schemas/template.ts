@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { connectorTypes } from './connector.ts';
 import { id } from './common.ts';
+import { connectorTypes } from './connector.ts';
 import { defineEvent } from './event.ts';
 
 /** Streams: one per template. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { defineEvent } from './event.ts';
 import { accountRef, id } from './common.ts';
+import { defineEvent } from './event.ts';
 
 /** Streams: one per workspace. Account 0 of a workspace is its service account; it comes with the workspace. */
 export const workspaceEvents = {

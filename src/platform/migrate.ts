@@ -10,7 +10,9 @@ export interface Migration {
 /** The database was made by a newer version of the code. */
 export class SchemaTooNewError extends Error {
   constructor(component: string, found: number, known: number) {
-    super(`the database's ${component} schema is at ${found}, this version of Parley knows up to ${known}: start the newer version`);
+    super(
+      `the database's ${component} schema is at ${found}, this version of Parley knows up to ${known}: start the newer version`,
+    );
     this.name = 'SchemaTooNewError';
   }
 }

@@ -1,0 +1,192 @@
+import { randomUUID } from 'node:crypto';
+import type { DomainEvent } from '../../schemas/index.ts';
+import type { Aggregate, Happened } from '../domain/aggregate.ts';
+import { DomainError } from '../domain/errors.ts';
+import { type Claim, type Commit, type EventMeta, type Log, NO_STREAM, type Outcome, TooLargeError } from '../log/log.ts';
+import { type Clock, sleep } from '../platform/clock.ts';
+import { StateCache } from './state-cache.ts';
+
+/** Who acts, in which workspace, and in which trace. */
+export interface Actor {
+  readonly workspace: number;
+  readonly account: number;
+  /** W3C `traceparent` of the request's span. */
+  readonly trace?: string;
+}
+
+/** What a command wrote. `events` are empty, and `position` null, when there was nothing to do. */
+export interface Written<State> {
+  readonly events: readonly DomainEvent[];
+  readonly state: State;
+  readonly revision: number;
+  readonly position: bigint | null;
+  readonly at: number;
+}
+
+/** How a command is carried out. */
+export interface ExecuteOptions {
+  /** Names the commit takes; one that is held throws ClaimTakenError. */
+  readonly claims?: readonly Claim[];
+  readonly releases?: readonly string[];
+  /** The stream must not exist: it is not read, and one that does is `already-exists`. */
+  readonly isNew?: boolean;
+}
+
+/** A claim of the command is held by another stream. */
+export class ClaimTakenError extends Error {
+  readonly claim: string;
+  readonly by: { readonly stream: string; readonly made: string | null };
+  constructor(claim: string, by: { stream: string; made: string | null }) {
+    super('a claim is taken');
+    this.name = 'ClaimTakenError';
+    this.claim = claim;
+    this.by = by;
+  }
+}
+
+/** Executions of one command at most when others write to its stream at the same time. */
+const maxConflicts = 10;
+/** How long an append may stay unknown before the client is told so. */
+const unknownForMs = 8_000;
+
+/** What the door needs. */
+export interface DoorOptions {
+  readonly log: Log;
+  readonly clock: Clock;
+  /** Told of every acknowledged write: freshness (design promise 8). */
+  readonly onAcknowledged?: (workspace: number, account: number, position: bigint) => void;
+}
+
+/**
+ * The one door for writes: load, decide, append with the expected revision, again on conflict. Answers after the events
+ * are durable. Throws DomainError: the rules' refusals, and `unavailable` when it is not known whether the events are stored.
+ */
+export class CommandDoor {
+  readonly states: StateCache;
+  readonly clock: Clock;
+  readonly #log: Log;
+  readonly #onAcknowledged: NonNullable<DoorOptions['onAcknowledged']>;
+  #draining = false;
+
+  constructor({ log, clock, onAcknowledged = () => {} }: DoorOptions) {
+    this.#log = log;
+    this.clock = clock;
+    this.states = new StateCache(log, clock);
+    this.#onAcknowledged = onAcknowledged;
+  }
+
+  async start(): Promise<void> {
+    await this.states.start();
+  }
+
+  /** From here on commands are refused with `unavailable`. */
+  drain(): void {
+    this.#draining = true;
+  }
+
+  async stop(): Promise<void> {
+    this.#draining = true;
+    await this.states.stop();
+  }
+
+  /** Current state of a stream. */
+  async load<State, Command>(aggregate: Aggregate<State, Command>, stream: string): Promise<State> {
+    return (await this.states.load(aggregate, stream)).state;
+  }
+
+  /** Carries out one command on one stream. */
+  async execute<State, Command>(
+    aggregate: Aggregate<State, Command>,
+    stream: string,
+    command: Command,
+    actor: Actor,
+    options: ExecuteOptions = {},
+  ): Promise<Written<State>> {
+    const commitId = randomUUID();
+    for (let conflicts = 0; conflicts < maxConflicts; conflicts++) {
+      const { state, revision } = options.isNew
+        ? { state: aggregate.initial, revision: NO_STREAM }
+        : await this.states.load(aggregate, stream);
+      const events = aggregate.decide(state, command);
+      const at = this.clock.now();
+      if (events.length === 0) return { events, state, revision, position: null, at };
+      const { claims, releases } = options;
+      const outcome = await this.append({
+        commitId,
+        stream,
+        expected: revision,
+        events,
+        at,
+        meta: metaOf(actor),
+        ...(claims && { claims }),
+        ...(releases && { releases }),
+      });
+      switch (outcome.outcome) {
+        case 'written':
+        case 'replayed': {
+          const next = events.reduce((current, event) => aggregate.evolve(current, { ...event, at }), state);
+          this.states.put(aggregate, stream, next, outcome.revision);
+          this.#onAcknowledged(actor.workspace, actor.account, outcome.position);
+          return { events, state: next, revision: outcome.revision, position: outcome.position, at };
+        }
+        case 'taken':
+          throw new ClaimTakenError(outcome.name, outcome.by);
+        case 'conflict':
+          if (options.isNew) throw new DomainError('already-exists');
+          this.states.forget(stream);
+          break;
+        case 'unknown':
+          throw new DomainError('unavailable', undefined, { retryAt: at + 1_000 });
+      }
+    }
+    throw new DomainError('unavailable', 'too many writers on one object', { retryAt: this.clock.now() + 1_000 });
+  }
+
+  /**
+   * Appends one commit; `unknown` only after asking again for some seconds. Throws DomainError `too-large`, and
+   * `unavailable` while draining. For commands that need no state; `execute` for the others.
+   */
+  async append(commit: Commit): Promise<Outcome> {
+    return (await this.appendAll([commit]))[0] as Outcome;
+  }
+
+  /** Appends several commits at once, each for itself; the outcomes stand in their order. */
+  async appendAll(commits: readonly Commit[]): Promise<Outcome[]> {
+    if (this.#draining) throw new DomainError('unavailable', 'the server is shutting down', { retryAt: this.clock.now() + 1_000 });
+    try {
+      const outcomes = await this.#log.append(commits);
+      return outcomes.some((o) => o.outcome === 'unknown') ? await this.#askAgain(commits, outcomes) : outcomes;
+    } catch (error) {
+      if (error instanceof TooLargeError) throw new DomainError('too-large', error.message);
+      throw error;
+    }
+  }
+
+  async #askAgain(commits: readonly Commit[], outcomes: Outcome[]): Promise<Outcome[]> {
+    const settled = [...outcomes];
+    const until = this.clock.monotonicMs() + unknownForMs;
+    for (let delayMs = 100; this.clock.monotonicMs() + delayMs < until; delayMs = Math.min(delayMs * 2, 1_000)) {
+      await sleep(delayMs);
+      const open = settled.flatMap((outcome, i) => (outcome.outcome === 'unknown' ? [i] : []));
+      const again = await this.#log.append(open.map((i) => commits[i] as Commit));
+      open.forEach((i, n) => {
+        settled[i] = again[n] as Outcome;
+      });
+      if (again.every((outcome) => outcome.outcome !== 'unknown')) break;
+    }
+    return settled;
+  }
+
+  /** Notes a write that did not go through `execute`. */
+  acknowledged(actor: Actor, position: bigint): void {
+    this.#onAcknowledged(actor.workspace, actor.account, position);
+  }
+}
+
+/** The metadata of an actor's events. */
+export function metaOf(actor: Actor): EventMeta {
+  const meta: EventMeta = { actor: [actor.workspace, actor.account] };
+  return actor.trace === undefined ? meta : { ...meta, trace: actor.trace };
+}
+
+export type { Happened };

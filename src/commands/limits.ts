@@ -1,0 +1,113 @@
+import type pg from 'pg';
+import type { Clock } from '../platform/clock.ts';
+
+/** A rate limit: a fixed window from the first request on. */
+export interface RateLimit {
+  /** Names the counter; no personal data beyond an address. */
+  readonly scope: string;
+  /** Points in a window; 0 switches the limit off. */
+  readonly limit: number;
+  readonly windowMs: number;
+  /** Who goes over the limit is refused for this long from then on. */
+  readonly blockMs?: number;
+}
+
+/** What came of asking for points. */
+export interface RateTaken {
+  /** Points given, at most those asked for. */
+  readonly granted: number;
+  readonly limit: number;
+  readonly remaining: number;
+  /** End of the window, milliseconds since the epoch. */
+  readonly resetAt: number;
+}
+
+interface Block {
+  /** Points leased by this process and not given yet. */
+  points: number;
+  /** Points that all processes together can still lease, as last heard. */
+  open: number;
+  endsAt: number;
+  lease: Promise<void> | null;
+}
+
+/** Windows that are remembered here. */
+const maxBlocks = 100_000;
+/** Share of a limit that a process leases at once: the margin by which several processes may fall short together. */
+const leaseShare = 50;
+const maxLease = 1_000;
+
+/**
+ * Rate limits over all processes: each leases points in blocks from an unlogged table and gives them out from memory.
+ * A single process is exact; several never exceed the limit together, and may fall short by a block each.
+ * Storage that fails lets requests through (MessageJS sheet, section 15).
+ */
+export class RateLimiter {
+  readonly #pool: pg.Pool;
+  readonly #clock: Clock;
+  readonly #blocks = new Map<string, Block>();
+
+  constructor(pool: pg.Pool, clock: Clock) {
+    this.#pool = pool;
+    this.#clock = clock;
+  }
+
+  /** Takes points; synchronous while a block lasts. */
+  take(limit: RateLimit, points = 1): RateTaken | Promise<RateTaken> {
+    if (limit.limit === 0) return { granted: points, limit: 0, remaining: 0, resetAt: 0 };
+    const now = this.#clock.now();
+    let block = this.#blocks.get(limit.scope);
+    if (!block || block.endsAt <= now) {
+      block = { points: 0, open: limit.limit, endsAt: 0, lease: null };
+      this.#remember(limit.scope, block);
+    }
+    if (block.points >= points) return give(block, limit, points);
+    return this.#leaseAndTake(block, limit, points);
+  }
+
+  async #leaseAndTake(block: Block, limit: RateLimit, points: number): Promise<RateTaken> {
+    // Who waited for another's lease may find it used up: each round leases anew until there is nothing left to lease.
+    while (block.points < points && (block.open > 0 || block.endsAt === 0)) {
+      block.lease ??= this.#lease(block, limit, points).finally(() => {
+        block.lease = null;
+      });
+      await block.lease;
+    }
+    if (block.points === 0) this.#blocks.delete(limit.scope);
+    return give(block, limit, points);
+  }
+
+  async #lease(block: Block, limit: RateLimit, points: number): Promise<void> {
+    const now = this.#clock.now();
+    const wanted = Math.max(points, Math.min(maxLease, Math.ceil(limit.limit / leaseShare)));
+    try {
+      const { rows } = await this.#pool.query<{ granted: string; used: string; ends_at: string }>(
+        'SELECT granted, used, ends_at FROM work.take_points($1, $2, $3, $4, $5, $6)',
+        [limit.scope, wanted, limit.limit, limit.windowMs, limit.blockMs ?? 0, now],
+      );
+      const row = rows[0] as (typeof rows)[number];
+      block.points += Number(row.granted);
+      block.open = Math.max(0, limit.limit - Number(row.used));
+      block.endsAt = Number(row.ends_at);
+    } catch {
+      block.points += wanted;
+      block.open = Math.max(0, block.open - wanted);
+      block.endsAt ||= now + limit.windowMs;
+    }
+  }
+
+  #remember(scope: string, block: Block): void {
+    this.#blocks.delete(scope);
+    this.#blocks.set(scope, block);
+    if (this.#blocks.size > maxBlocks) {
+      const oldest = this.#blocks.keys().next();
+      if (!oldest.done) this.#blocks.delete(oldest.value);
+    }
+  }
+}
+
+function give(block: Block, limit: RateLimit, points: number): RateTaken {
+  const granted = Math.min(points, block.points);
+  block.points -= granted;
+  return { granted, limit: limit.limit, remaining: block.points + block.open, resetAt: block.endsAt };
+}

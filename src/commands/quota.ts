@@ -1,0 +1,137 @@
+import type pg from 'pg';
+import { DomainError } from '../domain/errors.ts';
+import type { Clock } from '../platform/clock.ts';
+import { isConnectionTrouble } from '../platform/postgres.ts';
+
+/** Accepted messages of an account in a calendar month (`YYYY-MM`, UTC), as the log has them. */
+export type MonthCount = (workspace: number, account: number, month: string) => Promise<number>;
+
+interface Block {
+  points: number;
+  /** All points of the month are given out. */
+  exhausted: boolean;
+  lease: Promise<void> | null;
+  readonly month: string;
+}
+
+const maxBlocks = 100_000;
+
+/**
+ * The monthly quota over all processes. Points are leased in small blocks from a durable row that starts at what the log
+ * counts: together the processes never let more through than the quota says. Points of a block that a crash took with it
+ * come back when a process starts alone (`settle`).
+ */
+export class Quota {
+  readonly #pool: pg.Pool;
+  readonly #clock: Clock;
+  readonly #count: MonthCount;
+  readonly #blocks = new Map<string, Block>();
+
+  constructor(pool: pg.Pool, clock: Clock, count: MonthCount) {
+    this.#pool = pool;
+    this.#clock = clock;
+    this.#count = count;
+  }
+
+  /** Takes points of this month; the number given, at most those asked for. A limit of 0 is no limit. */
+  take(workspace: number, account: number, limit: number, points = 1): number | Promise<number> {
+    if (limit === 0) return points;
+    const block = this.#block(workspace, account);
+    if (block.points >= points) {
+      block.points -= points;
+      return points;
+    }
+    return this.#leaseAndTake(block, { workspace, account, limit, points });
+  }
+
+  /** Gives points back that were taken for what was not accepted after all. */
+  giveBack(workspace: number, account: number, limit: number, points = 1): void {
+    if (limit === 0 || points === 0) return;
+    const block = this.#block(workspace, account);
+    block.points += points;
+  }
+
+  /** The end of the current month, milliseconds since the epoch. */
+  monthEndsAt(): number {
+    const now = new Date(this.#clock.now());
+    return Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1, 1);
+  }
+
+  /** Forgets what other processes were given: only for a process that is alone, before it takes the first point. */
+  async settle(): Promise<void> {
+    await this.#pool.query('DELETE FROM work.quotas');
+  }
+
+  /** Gives back to the row what this process leased and did not use. */
+  async close(): Promise<void> {
+    for (const [name, block] of this.#blocks) {
+      const [workspace, account] = name.split(':').map(Number);
+      if (block.points === 0) continue;
+      await this.#pool
+        .query('UPDATE work.quotas SET granted = granted - $4 WHERE workspace = $1 AND account = $2 AND month = $3', [
+          workspace,
+          account,
+          block.month,
+          block.points,
+        ])
+        .catch(() => {});
+      block.points = 0;
+    }
+  }
+
+  #block(workspace: number, account: number): Block {
+    const name = `${workspace}:${account}`;
+    const month = new Date(this.#clock.now()).toISOString().slice(0, 7);
+    let block = this.#blocks.get(name);
+    if (block?.month !== month) {
+      block = { points: 0, exhausted: false, lease: null, month };
+      this.#blocks.delete(name);
+      this.#blocks.set(name, block);
+      if (this.#blocks.size > maxBlocks) {
+        const oldest = this.#blocks.keys().next();
+        if (!oldest.done) this.#blocks.delete(oldest.value);
+      }
+    }
+    return block;
+  }
+
+  async #leaseAndTake(block: Block, want: { workspace: number; account: number; limit: number; points: number }): Promise<number> {
+    block.exhausted = false;
+    while (block.points < want.points && !block.exhausted) {
+      block.lease ??= this.#lease(block, want).finally(() => {
+        block.lease = null;
+      });
+      await block.lease;
+    }
+    const taken = Math.min(want.points, block.points);
+    block.points -= taken;
+    return taken;
+  }
+
+  async #lease(block: Block, want: { workspace: number; account: number; limit: number; points: number }): Promise<void> {
+    const { workspace, account, limit, points } = want;
+    const wanted = Math.max(points, Math.min(100, Math.ceil(limit / 50)));
+    try {
+      const found = await this.#pool.query('SELECT FROM work.quotas WHERE workspace = $1 AND account = $2 AND month = $3', [
+        workspace,
+        account,
+        block.month,
+      ]);
+      const counted = found.rowCount ? 0 : await this.#count(workspace, account, block.month);
+      const { rows } = await this.#pool.query<{ taken: string }>('SELECT work.take_quota($1, $2, $3, $4, $5, $6) AS taken', [
+        workspace,
+        account,
+        block.month,
+        wanted,
+        limit,
+        counted,
+      ]);
+      const taken = Number(rows[0]?.taken ?? 0);
+      block.points += taken;
+      if (taken < wanted) block.exhausted = true;
+    } catch (error) {
+      if (isConnectionTrouble(error)) throw new DomainError('unavailable');
+      throw error;
+    }
+  }
+}

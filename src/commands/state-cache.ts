@@ -1,0 +1,189 @@
+import type { Aggregate, Happened } from '../domain/aggregate.ts';
+import { DomainError } from '../domain/errors.ts';
+import { type Log, LogUnavailableError, NO_STREAM, type RecordedEvent } from '../log/log.ts';
+import { type Clock, sleep } from '../platform/clock.ts';
+
+/** A stream's state and the revision it was evolved to; `NO_STREAM` when it does not exist. */
+export interface Loaded<State> {
+  readonly state: State;
+  readonly revision: number;
+}
+
+interface Entry {
+  state: unknown;
+  revision: number;
+  readonly aggregate: Aggregate<unknown, unknown>;
+}
+
+interface Load {
+  readonly result: Promise<Entry>;
+  /** Highest revision that the tail delivered while the load was under way. */
+  seen: number;
+}
+
+/** Silence of the tail after which what is cached is not trusted (design promise 9). */
+const trustMs = 1_000;
+
+/**
+ * States of streams, kept true by this node's own appends and by its tail of the log. Bounded; the least recently used
+ * goes first. When the tail has been silent for more than a second, the log is asked, or the caller gets `unavailable`.
+ */
+export class StateCache {
+  readonly #log: Log;
+  readonly #clock: Clock;
+  readonly #maxEntries: number;
+  readonly #entries = new Map<string, Entry>();
+  readonly #loads = new Map<string, Load>();
+  readonly #stop = new AbortController();
+  #position = 0n;
+  #heardAt = Number.NEGATIVE_INFINITY;
+  #checking: Promise<void> | null = null;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(log: Log, clock: Clock, maxEntries = 100_000) {
+    this.#log = log;
+    this.#clock = clock;
+    this.#maxEntries = maxEntries;
+  }
+
+  /** Begins to follow the log. */
+  async start(): Promise<void> {
+    this.#position = await this.#log.head();
+    this.#heardAt = this.#clock.monotonicMs();
+    this.#running = this.#follow();
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** The state of a stream, from memory where that can be trusted. Throws DomainError `unavailable`. */
+  async load<State, Command>(aggregate: Aggregate<State, Command>, stream: string): Promise<Loaded<State>> {
+    return this.peek<State>(stream) ?? (await this.#fresh(), this.peek<State>(stream)) ?? this.#read(aggregate, stream);
+  }
+
+  /** What is in memory, when that can be trusted now; synchronous, for the hot path. */
+  peek<State>(stream: string): Loaded<State> | undefined {
+    if (this.#clock.monotonicMs() - this.#heardAt > trustMs) return undefined;
+    const entry = this.#entries.get(stream);
+    return entry as (Entry & { state: State }) | undefined;
+  }
+
+  /** Takes what this node appended. */
+  applied(events: readonly (Happened & { revision: number })[], stream: string): void {
+    for (const event of events) this.#take(stream, event.revision, event);
+  }
+
+  /** A state that was just made here: a new stream, loaded without a read. */
+  put<State, Command>(aggregate: Aggregate<State, Command>, stream: string, state: State, revision: number): void {
+    const known = this.#entries.get(stream);
+    if (known && known.revision >= revision) return;
+    this.#store(stream, { state, revision, aggregate: aggregate as Aggregate<unknown, unknown> });
+  }
+
+  /** Forgets one stream: the next load reads it. */
+  forget(stream: string): void {
+    this.#entries.delete(stream);
+  }
+
+  async #read<State, Command>(aggregate: Aggregate<State, Command>, stream: string): Promise<Loaded<State>> {
+    let load = this.#loads.get(stream);
+    if (!load) {
+      load = { result: this.#readLog(aggregate as Aggregate<unknown, unknown>, stream), seen: NO_STREAM };
+      this.#loads.set(stream, load);
+    }
+    const entry = await load.result;
+    return entry as Entry & { state: State };
+  }
+
+  async #readLog(aggregate: Aggregate<unknown, unknown>, stream: string): Promise<Entry> {
+    try {
+      for (;;) {
+        const { events, revision } = await this.#log.read(stream);
+        const state = events.reduce((current: unknown, event) => aggregate.evolve(current, event), aggregate.initial);
+        const entry: Entry = { state, revision, aggregate };
+        // Something newer went by while we read: what was read may lack it.
+        if ((this.#loads.get(stream)?.seen ?? NO_STREAM) > revision) continue;
+        if (revision !== NO_STREAM) this.#store(stream, entry);
+        return entry;
+      }
+    } catch (error) {
+      throw asUnavailable(error);
+    } finally {
+      this.#loads.delete(stream);
+    }
+  }
+
+  #store(stream: string, entry: Entry): void {
+    this.#entries.delete(stream);
+    this.#entries.set(stream, entry);
+    if (this.#entries.size > this.#maxEntries) {
+      const oldest = this.#entries.keys().next();
+      if (!oldest.done) this.#entries.delete(oldest.value);
+    }
+  }
+
+  #take(stream: string, revision: number, event: Happened): void {
+    const load = this.#loads.get(stream);
+    if (load && revision > load.seen) load.seen = revision;
+    const entry = this.#entries.get(stream);
+    if (!entry || revision <= entry.revision) return;
+    if (revision === entry.revision + 1) {
+      entry.state = entry.aggregate.evolve(entry.state, event);
+      entry.revision = revision;
+    } else {
+      this.#entries.delete(stream);
+    }
+  }
+
+  async #follow(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      try {
+        for await (const { events, position } of this.#log.tail(this.#position, signal)) {
+          for (const event of events) this.#takeRecorded(event);
+          this.#position = position;
+          this.#heardAt = this.#clock.monotonicMs();
+        }
+      } catch {
+        // Silence: `peek` stops trusting the cache, `load` asks the log.
+        await sleep(100, signal).catch(() => {});
+      }
+    }
+  }
+
+  #takeRecorded(event: RecordedEvent): void {
+    // Dispatches are never cached and are nearly all there is: spare them the look-ups.
+    if (event.type === 'DispatchAccepted') return;
+    this.#take(event.stream, event.revision, event);
+  }
+
+  /** Makes sure that what is cached can be trusted now. */
+  async #fresh(): Promise<void> {
+    if (this.#clock.monotonicMs() - this.#heardAt <= trustMs) return;
+    this.#checking ??= this.#check().finally(() => {
+      this.#checking = null;
+    });
+    await this.#checking;
+  }
+
+  async #check(): Promise<void> {
+    try {
+      const head = await this.#log.head();
+      if (head !== this.#position) this.#entries.clear();
+      this.#heardAt = this.#clock.monotonicMs();
+    } catch (error) {
+      throw asUnavailable(error);
+    }
+  }
+}
+
+/** Storage that is away is `unavailable` to the dialects; anything else is a defect and stays what it is. */
+export function asUnavailable(error: unknown): unknown {
+  return error instanceof LogUnavailableError ? new DomainError('unavailable') : error;
+}

@@ -1,0 +1,138 @@
+/**
+ * How ids are spelled (design section 7): reversible, without a table, and not to be guessed from one another.
+ * An integer id with its workspace and kind is put through a keyed permutation of 122 bits, the free bits of a UUID
+ * version 8, and written in base 36 or as a UUID. What does not decode is no id.
+ */
+import { createHash, createHmac, randomBytes } from 'node:crypto';
+
+/** What a spelled id stands for. */
+export interface IdParts {
+  /** Below 256. */
+  readonly kind: number;
+  /** Below 2^32. */
+  readonly workspace: number;
+  /** Below 2^32. */
+  readonly id: number;
+}
+
+const halfBits = 61n;
+const halfMask = (1n << halfBits) - 1n;
+const rounds = 6;
+/** Digits of 122 bits in base 36. */
+const base36Digits = 24;
+const maxValue = (1n << 122n) - 1n;
+/** Decoded spellings that are remembered. */
+const maxRemembered = 50_000;
+
+/** Spells ids and reads them back. The key never changes: all ids hang on it. */
+export class IdSpeller {
+  readonly #roundKeys: Buffer[];
+  readonly #decoded = new Map<string, IdParts | null>();
+
+  constructor(key: Buffer) {
+    this.#roundKeys = Array.from({ length: rounds }, (_, round) => createHmac('sha256', key).update(`id round ${round}`).digest());
+  }
+
+  /** 24 characters of base 36. */
+  spell(parts: IdParts): string {
+    return toBase36(this.#encode(parts));
+  }
+
+  /** The parts of a base 36 spelling; null when it is none of ours. */
+  read(text: string): IdParts | null {
+    const known = this.#decoded.get(text);
+    if (known !== undefined) return known;
+    const value = fromBase36(text);
+    const parts = value === null ? null : this.#decode(value);
+    if (this.#decoded.size >= maxRemembered) this.#decoded.clear();
+    if (parts) this.#decoded.set(text, parts);
+    return parts;
+  }
+
+  /** 32 hexadecimal digits, a UUID of version 8 without its dashes. */
+  spellHex(parts: IdParts): string {
+    const value = this.#encode(parts);
+    const high = value >> 74n;
+    const middle = (value >> 62n) & 0xfffn;
+    const low = value & ((1n << 62n) - 1n);
+    return ((high << 80n) | (8n << 76n) | (middle << 64n) | (2n << 62n) | low).toString(16).padStart(32, '0');
+  }
+
+  /** The parts of a spelling by `spellHex`; null when it is none of ours. */
+  readHex(text: string): IdParts | null {
+    const known = this.#decoded.get(text);
+    if (known !== undefined) return known;
+    if (!/^[0-9a-f]{12}8[0-9a-f]{3}[89ab][0-9a-f]{15}$/.test(text)) return null;
+    const bits = BigInt(`0x${text}`);
+    const value = ((bits >> 80n) << 74n) | (((bits >> 64n) & 0xfffn) << 62n) | (bits & ((1n << 62n) - 1n));
+    const parts = this.#decode(value);
+    if (this.#decoded.size >= maxRemembered) this.#decoded.clear();
+    if (parts) this.#decoded.set(text, parts);
+    return parts;
+  }
+
+  #encode({ kind, workspace, id }: IdParts): bigint {
+    const value = (BigInt(kind) << 64n) | (BigInt(workspace) << 32n) | BigInt(id);
+    let left = value >> halfBits;
+    let right = value & halfMask;
+    for (let round = 0; round < rounds; round++) [left, right] = [right, left ^ this.#round(round, right)];
+    return (left << halfBits) | right;
+  }
+
+  #decode(value: bigint): IdParts | null {
+    let left = value >> halfBits;
+    let right = value & halfMask;
+    for (let round = rounds - 1; round >= 0; round--) [left, right] = [right ^ this.#round(round, left), left];
+    const plain = (left << halfBits) | right;
+    // 50 bits that are zero in every id of ours: a spelling made up by somebody does not pass.
+    if (plain >> 72n !== 0n) return null;
+    return {
+      kind: Number(plain >> 64n),
+      workspace: Number((plain >> 32n) & 0xffffffffn),
+      id: Number(plain & 0xffffffffn),
+    };
+  }
+
+  #round(round: number, half: bigint): bigint {
+    const input = Buffer.allocUnsafe(8);
+    input.writeBigUInt64BE(half);
+    const digest = createHmac('sha256', this.#roundKeys[round] as Buffer).update(input).digest();
+    return digest.readBigUInt64BE() & halfMask;
+  }
+}
+
+/** 24 characters of base 36 from the first 122 bits of 16 bytes or more. */
+export function base36Of(bytes: Buffer): string {
+  return toBase36(((bytes.readBigUInt64BE(0) << 64n) | bytes.readBigUInt64BE(8)) >> 6n);
+}
+
+/** A random id of 122 bits: 24 characters of base 36. */
+export function randomId(): string {
+  return base36Of(randomBytes(16));
+}
+
+/** True for what `base36Of` can give. */
+export function isBase36Id(text: string): boolean {
+  return /^[0-9a-z]{24}$/.test(text) && fromBase36(text) !== null;
+}
+
+function toBase36(value: bigint): string {
+  return value.toString(36).padStart(base36Digits, '0');
+}
+
+function fromBase36(text: string): bigint | null {
+  if (!/^[0-9a-z]{24}$/.test(text)) return null;
+  let value = 0n;
+  // Ten digits at a time are below 2^53.
+  for (let at = 0; at < base36Digits; at += 8) value = value * 2_821_109_907_456n + BigInt(Number.parseInt(text.slice(at, at + 8), 36));
+  return value > maxValue ? null : value;
+}
+
+/** UUID version 5 (RFC 9562, section 5.5) of a name in the namespace of a UUID. */
+export function uuidv5(namespace: string, name: string): string {
+  const digest = createHash('sha1').update(Buffer.from(namespace.replaceAll('-', ''), 'hex')).update(name).digest();
+  digest[6] = ((digest[6] as number) & 0x0f) | 0x50;
+  digest[8] = ((digest[8] as number) & 0x3f) | 0x80;
+  const hex = digest.toString('hex', 0, 16);
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
