@@ -1,0 +1,48 @@
+/**
+ * `npm test`: one Postgres for the whole run, tap over the files given (all by default), and as its last line
+ * `N passed, N failed, N skipped`. Options go to tap.
+ */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { startTestPostgres, TEST_DATABASE_URL } from './postgres.ts';
+
+const scratch = mkdtempSync(path.join(tmpdir(), 'parley-test-'));
+const tapOutput = path.join(scratch, 'out.tap');
+const postgres = process.env[TEST_DATABASE_URL] ? null : await startTestPostgres();
+
+const child = spawn('tap', [`--output-file=${tapOutput}`, '--reporter=terse', ...process.argv.slice(2)], {
+  stdio: 'inherit',
+  env: { ...process.env, ...(postgres && { [TEST_DATABASE_URL]: postgres.url }) },
+  shell: process.platform === 'win32',
+});
+const stop = (signal: NodeJS.Signals) => child.kill(signal);
+process.on('SIGINT', stop);
+process.on('SIGTERM', stop);
+const code = await new Promise<number>((resolve) => {
+  child.on('error', (error) => {
+    console.error(`tap could not be started: ${error.message}`);
+    resolve(1);
+  });
+  child.on('close', (exit) => resolve(exit ?? 1));
+});
+await postgres?.stop();
+
+const { passed, failed, skipped } = counts();
+rmSync(scratch, { recursive: true, force: true });
+process.exitCode = code !== 0 || failed > 0 || passed === 0 ? 1 : 0;
+console.log(`${passed} passed, ${failed + (code !== 0 && failed === 0 ? 1 : 0)} failed, ${skipped} skipped`);
+
+/** The totals of tap's closing comment. */
+function counts(): { passed: number; failed: number; skipped: number } {
+  let tap = '';
+  try {
+    tap = readFileSync(tapOutput, 'utf8');
+  } catch {
+    // tap ended before it wrote anything: nothing passed.
+  }
+  const total = [...tap.matchAll(/^# \{ (total: .*) \}$/gm)].at(-1)?.[1] ?? '';
+  const count = (name: string) => Number(new RegExp(`\\b${name}: (\\d+)`).exec(total)?.[1] ?? 0);
+  return { passed: count('pass'), failed: count('fail'), skipped: count('skip') };
+}
