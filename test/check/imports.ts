@@ -34,7 +34,6 @@ const onlyFiles: Readonly<Record<string, RegExp>> = {
 const forbiddenPackages: Readonly<Record<string, readonly string[]>> = {
   dialects: ['pg', 'kafkajs', '@eventstore/db-client'],
   domain: ['pg', 'fastify', 'undici', 'kafkajs', '@eventstore/db-client', 'node:crypto', 'node:fs', 'node:timers'],
-  projections: ['pg', 'fastify', 'undici', 'kafkajs'],
 };
 
 /** The room of a file, from its path below the repository; null for `main.ts`, which knows every room. */

@@ -6,17 +6,24 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { createInterface, type Interface } from 'node:readline';
 import { startTestPostgres, TEST_DATABASE_URL } from './postgres.ts';
 
 const scratch = mkdtempSync(path.join(tmpdir(), 'parley-test-'));
 const tapOutput = path.join(scratch, 'out.tap');
 const postgres = process.env[TEST_DATABASE_URL] ? null : await startTestPostgres();
 
-const child = spawn('tap', [`--output-file=${tapOutput}`, '--reporter=terse', ...process.argv.slice(2)], {
-  stdio: 'inherit',
-  env: { ...process.env, ...(postgres && { [TEST_DATABASE_URL]: postgres.url }) },
-  shell: process.platform === 'win32',
-});
+const onTerminal = process.stdout.isTTY;
+const child = spawn(
+  'tap',
+  [`--output-file=${tapOutput}`, `--reporter=${onTerminal ? 'terse' : 'tap'}`, ...process.argv.slice(2)],
+  {
+    stdio: ['ignore', onTerminal ? 'inherit' : 'pipe', 'inherit'],
+    env: { ...process.env, ...(postgres && { [TEST_DATABASE_URL]: postgres.url }) },
+    shell: process.platform === 'win32',
+  },
+);
+if (child.stdout) printPlainly(createInterface({ input: child.stdout }));
 const stop = (signal: NodeJS.Signals) => child.kill(signal);
 process.on('SIGINT', stop);
 process.on('SIGTERM', stop);
@@ -33,6 +40,16 @@ const { passed, failed, skipped } = counts();
 rmSync(scratch, { recursive: true, force: true });
 process.exitCode = code !== 0 || failed > 0 || passed === 0 ? 1 : 0;
 console.log(`${passed} passed, ${failed + (code !== 0 && failed === 0 ? 1 : 0)} failed, ${skipped} skipped`);
+
+/** Where nobody watches: a line a file, and whole what failed. */
+function printPlainly(lines: Interface): void {
+  let diagnosing = false;
+  lines.on('line', (line) => {
+    const result = /^(\s*)(not )?ok \d+ /.exec(line);
+    if (result) diagnosing = result[2] !== undefined;
+    if (diagnosing || (result && result[1] === '')) console.log(line);
+  });
+}
 
 /** The totals of tap's closing comment. */
 function counts(): { passed: number; failed: number; skipped: number } {
