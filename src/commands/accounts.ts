@@ -136,7 +136,12 @@ export class AccountCommands {
       actorOf(state.workspace, state.account, trace),
     );
     if (written.state.ended) throw new DomainError('token-reused');
-    return { workspace: state.workspace, account: state.account, session: name, refreshToken: refreshToken(name, next) };
+    return {
+      workspace: state.workspace,
+      account: state.account,
+      session: name,
+      refreshToken: refreshToken(name, next),
+    };
   }
 
   /** Ends a session; nothing happens when it has ended, or never was. */

@@ -43,11 +43,16 @@ export class IdAllocator {
       for (let tries = 0; ; tries++) {
         try {
           const made = await make(id);
-          await client.query('UPDATE work.counters SET last = $3 WHERE workspace = $1 AND kind = $2', [workspace, idKinds[kind], id]);
+          await client.query('UPDATE work.counters SET last = $3 WHERE workspace = $1 AND kind = $2', [
+            workspace,
+            idKinds[kind],
+            id,
+          ]);
           await client.query('COMMIT');
           return made;
         } catch (error) {
-          if (!(error instanceof DomainError) || error.code !== 'already-exists' || tries >= maxUsedNumbers) throw error;
+          if (!(error instanceof DomainError) || error.code !== 'already-exists' || tries >= maxUsedNumbers)
+            throw error;
           id++;
         }
       }
@@ -76,7 +81,10 @@ export class IdAllocator {
     const found = await client.query<{ last: number }>(lock, values);
     if (found.rows[0]) return found.rows[0].last + 1;
     const highest = await this.#highest(workspace, kind);
-    await client.query('INSERT INTO work.counters (workspace, kind, last) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING', [...values, highest]);
+    await client.query('INSERT INTO work.counters (workspace, kind, last) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING', [
+      ...values,
+      highest,
+    ]);
     const locked = await client.query<{ last: number }>(lock, values);
     return (locked.rows[0]?.last ?? highest) + 1;
   }

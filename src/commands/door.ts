@@ -2,7 +2,15 @@ import { randomUUID } from 'node:crypto';
 import type { DomainEvent } from '../../schemas/index.ts';
 import type { Aggregate, Happened } from '../domain/aggregate.ts';
 import { DomainError } from '../domain/errors.ts';
-import { type Claim, type Commit, type EventMeta, type Log, NO_STREAM, type Outcome, TooLargeError } from '../log/log.ts';
+import {
+  type Claim,
+  type Commit,
+  type EventMeta,
+  type Log,
+  NO_STREAM,
+  type Outcome,
+  TooLargeError,
+} from '../log/log.ts';
 import { type Clock, sleep } from '../platform/clock.ts';
 import { StateCache } from './state-cache.ts';
 
@@ -152,7 +160,8 @@ export class CommandDoor {
 
   /** Appends several commits at once, each for itself; the outcomes stand in their order. */
   async appendAll(commits: readonly Commit[]): Promise<Outcome[]> {
-    if (this.#draining) throw new DomainError('unavailable', 'the server is shutting down', { retryAt: this.clock.now() + 1_000 });
+    if (this.#draining)
+      throw new DomainError('unavailable', 'the server is shutting down', { retryAt: this.clock.now() + 1_000 });
     try {
       const outcomes = await this.#log.append(commits);
       return outcomes.some((o) => o.outcome === 'unknown') ? await this.#askAgain(commits, outcomes) : outcomes;

@@ -53,3 +53,17 @@ export interface ProviderDoor {
   /** True when the callback's signature was made with `secret` (app secret, auth token). */
   verifyReceipt(incoming: IncomingReceipt, secret: string): boolean;
 }
+
+/** Takes the receipts of one callback; implemented by delivery. */
+export interface ReceiptDoor {
+  /**
+   * Records them all: what matches nothing yet is kept for a day. Durable on return.
+   * `connector` narrows the match to one connector, when the callback's address names it.
+   * Throws DomainError `unavailable` when not all of it is known to be stored: the provider sends again.
+   */
+  receive(
+    connectorType: ConnectorType,
+    receipts: readonly Receipt[],
+    connector?: { readonly workspace: number; readonly connector: number },
+  ): Promise<void>;
+}

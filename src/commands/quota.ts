@@ -95,7 +95,10 @@ export class Quota {
     return block;
   }
 
-  async #leaseAndTake(block: Block, want: { workspace: number; account: number; limit: number; points: number }): Promise<number> {
+  async #leaseAndTake(
+    block: Block,
+    want: { workspace: number; account: number; limit: number; points: number },
+  ): Promise<number> {
     block.exhausted = false;
     while (block.points < want.points && !block.exhausted) {
       block.lease ??= this.#lease(block, want).finally(() => {
@@ -108,24 +111,22 @@ export class Quota {
     return taken;
   }
 
-  async #lease(block: Block, want: { workspace: number; account: number; limit: number; points: number }): Promise<void> {
+  async #lease(
+    block: Block,
+    want: { workspace: number; account: number; limit: number; points: number },
+  ): Promise<void> {
     const { workspace, account, limit, points } = want;
     const wanted = Math.max(points, Math.min(100, Math.ceil(limit / 50)));
     try {
-      const found = await this.#pool.query('SELECT FROM work.quotas WHERE workspace = $1 AND account = $2 AND month = $3', [
-        workspace,
-        account,
-        block.month,
-      ]);
+      const found = await this.#pool.query(
+        'SELECT FROM work.quotas WHERE workspace = $1 AND account = $2 AND month = $3',
+        [workspace, account, block.month],
+      );
       const counted = found.rowCount ? 0 : await this.#count(workspace, account, block.month);
-      const { rows } = await this.#pool.query<{ taken: string }>('SELECT work.take_quota($1, $2, $3, $4, $5, $6) AS taken', [
-        workspace,
-        account,
-        block.month,
-        wanted,
-        limit,
-        counted,
-      ]);
+      const { rows } = await this.#pool.query<{ taken: string }>(
+        'SELECT work.take_quota($1, $2, $3, $4, $5, $6) AS taken',
+        [workspace, account, block.month, wanted, limit, counted],
+      );
       const taken = Number(rows[0]?.taken ?? 0);
       block.points += taken;
       if (taken < wanted) block.exhausted = true;

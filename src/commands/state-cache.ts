@@ -64,7 +64,10 @@ export class StateCache {
 
   /** The state of a stream, from memory where that can be trusted. Throws DomainError `unavailable`. */
   async load<State, Command>(aggregate: Aggregate<State, Command>, stream: string): Promise<Loaded<State>> {
-    return this.peek<State>(stream) ?? (await this.#fresh(), this.peek<State>(stream)) ?? this.#read(aggregate, stream);
+    const known = this.peek<State>(stream);
+    if (known) return known;
+    await this.#fresh();
+    return this.peek<State>(stream) ?? this.#read(aggregate, stream);
   }
 
   /** What is in memory, when that can be trusted now; synchronous, for the hot path. */

@@ -9,7 +9,9 @@
  * Failure: an append that cannot be settled answers `unknown` (asking again with the same commit finds out); reads and
  * tails throw `LogUnavailableError` while storage is away, and a tail resumes from the last position it delivered.
  */
-import type { DomainEvent } from '../../schemas/index.ts';
+import type { DomainEvent, EventMeta, RecordedEvent } from '../../schemas/index.ts';
+
+export type { EventMeta, RecordedEvent } from '../../schemas/index.ts';
 
 /** `expected` of a stream that must not exist yet, and the revision of a stream without events. */
 export const NO_STREAM = -1;
@@ -20,14 +22,6 @@ export const maxEventBytes = 256 * 1024;
 export const maxCommitBytes = 768 * 1024;
 /** Silence of a tail at most, milliseconds: it says `progress` when nothing else. */
 export const progressIntervalMs = 250;
-
-/** Who did it, and the trace it happened in. */
-export interface EventMeta {
-  /** The acting account, as [workspace, account]. */
-  readonly actor?: readonly [number, number];
-  /** W3C `traceparent` of the span that appended. */
-  readonly trace?: string;
-}
 
 /** A name that one commit holds alone. Names carry no personal data: HMACs of it (design promise 12). */
 export interface Claim {
@@ -63,32 +57,13 @@ export type Outcome =
   /** The stream is not at `expected` (or closed by erasure): nothing written. `revision` is where it is. */
   | { readonly outcome: 'conflict'; readonly revision: number }
   /** A claim is held by another stream: nothing written. */
-  | { readonly outcome: 'taken'; readonly name: string; readonly by: { readonly stream: string; readonly made: string | null } }
+  | {
+      readonly outcome: 'taken';
+      readonly name: string;
+      readonly by: { readonly stream: string; readonly made: string | null };
+    }
   /** Not known to be stored: ask again with the same commit. */
   | { readonly outcome: 'unknown'; readonly reason: string };
-
-/** An event as the log gives it back, upcast to the current version. */
-export type RecordedEvent<E extends DomainEvent = DomainEvent> = E & {
-  readonly position: bigint;
-  readonly stream: string;
-  /** From 0. */
-  readonly revision: number;
-  readonly commitId: string;
-  /** Place in its commit, from 0. The event's id is `uuidv5(commitId, index)`. */
-  readonly index: number;
-  readonly at: number;
-  readonly meta: EventMeta;
-};
-
-/** An event whose content was erased: position, stream and type stay. Readers other than the log itself skip it. */
-export interface ErasedEvent {
-  readonly type: string;
-  readonly data: null;
-  readonly position: bigint;
-  readonly stream: string;
-  readonly revision: number;
-  readonly at: number;
-}
 
 /** What a tail yields: events in the order of the log (possibly none) and the position up to which nothing is missing. */
 export interface TailBatch {

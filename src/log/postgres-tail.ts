@@ -183,14 +183,18 @@ export class TailHub {
         const start = Number(position - this.#ringFrom);
         const slice = this.#ring.slice(start, start + maxBatchEvents);
         position += BigInt(slice.length);
-        yield { events: slice.includes(null) ? slice.filter((event) => event !== null) : (slice as RecordedEvent[]), position };
+        yield {
+          events: slice.includes(null) ? slice.filter((event) => event !== null) : (slice as RecordedEvent[]),
+          position,
+        };
         continue;
       }
       if (this.#failed) throw this.#failed;
       const woken = await this.#wait(signal);
       if (woken || signal.aborted) continue;
       const silentMs = performance.now() - this.#heardAt;
-      if (silentMs > unavailableMs) throw new LogUnavailableError(new Error(`no word from the database for ${Math.round(silentMs)} ms`));
+      if (silentMs > unavailableMs)
+        throw new LogUnavailableError(new Error(`no word from the database for ${Math.round(silentMs)} ms`));
       if (silentMs <= silenceMs && position >= this.#head) yield { events: [], position };
     }
   }

@@ -156,10 +156,15 @@ export class PostgresLog implements Log {
     let at = 0;
     for (; at < this.#queue.length; at++) {
       const entry = this.#queue[at] as Waiting;
-      if (batch.length >= this.#options.maxFlushCommits || (batch.length > 0 && bytes + entry.bytes > maxFlushBytes)) break;
+      if (batch.length >= this.#options.maxFlushCommits || (batch.length > 0 && bytes + entry.bytes > maxFlushBytes))
+        break;
       const { stream, claims, releases } = entry.commit;
       const streamKey = `s${stream}`;
-      if (held.has(streamKey) || claims?.some((c) => held.has(`c${c.name}`)) || releases?.some((r) => held.has(`c${r}`))) {
+      if (
+        held.has(streamKey) ||
+        claims?.some((c) => held.has(`c${c.name}`)) ||
+        releases?.some((r) => held.has(`c${r}`))
+      ) {
         held.add(streamKey);
         for (const claim of claims ?? []) held.add(`c${claim.name}`);
         for (const name of releases ?? []) held.add(`c${name}`);
@@ -202,7 +207,10 @@ export class PostgresLog implements Log {
       const expired = new Promise<never>((_, reject) => {
         timer = setTimeout(() => reject(new Error('the append timed out')), this.#options.flushTimeoutMs + 500);
       });
-      const { rows } = await Promise.race([client.query<[string, Verdict[] | null]>({ ...appendQuery, values }), expired]);
+      const { rows } = await Promise.race([
+        client.query<[string, Verdict[] | null]>({ ...appendQuery, values }),
+        expired,
+      ]);
       const [base, verdicts] = rows[0] as [string, Verdict[] | null];
       return { base: BigInt(base), verdicts: verdicts ?? [] };
     } catch (error) {
@@ -261,7 +269,17 @@ export class PostgresLog implements Log {
       for (let index = 0; index < commit.events.length; index++) {
         const { type, data } = commit.events[index] as Commit['events'][number];
         position += 1n;
-        recorded.push({ type, data, position, stream, revision: expected + 1 + index, commitId, index, at, meta } as RecordedEvent);
+        recorded.push({
+          type,
+          data,
+          position,
+          stream,
+          revision: expected + 1 + index,
+          commitId,
+          index,
+          at,
+          meta,
+        } as RecordedEvent);
       }
       settle({ outcome: 'written', position, revision: expected + commit.events.length });
     }
@@ -362,8 +380,19 @@ function flushParameters(batch: readonly Waiting[]): Buffer[] {
   const commitIds: string[] = [];
   const ats: number[] = [];
   const metas: (string | null)[] = [];
-  const events = { commit: [] as number[], index: [] as number[], type: [] as string[], version: [] as number[], data: [] as string[] };
-  const claims = { commit: [] as number[], name: [] as string[], made: [] as (string | null)[], until: [] as (number | null)[] };
+  const events = {
+    commit: [] as number[],
+    index: [] as number[],
+    type: [] as string[],
+    version: [] as number[],
+    data: [] as string[],
+  };
+  const claims = {
+    commit: [] as number[],
+    name: [] as string[],
+    made: [] as (string | null)[],
+    until: [] as (number | null)[],
+  };
   const releases = { commit: [] as number[], name: [] as string[] };
   for (let i = 0; i < batch.length; i++) {
     const { commit, data, versions, meta } = batch[i] as Waiting;

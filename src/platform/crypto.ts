@@ -51,7 +51,13 @@ export class Sealer {
     const iv = randomBytes(16);
     const cipher = createCipheriv('aes-256-gcm', this.#keys.get(this.#current) as Buffer, iv);
     const sealed = Buffer.concat([cipher.update(plain, 'utf8'), cipher.final()]);
-    return ['v1', this.#current, iv.toString('base64url'), cipher.getAuthTag().toString('base64url'), sealed.toString('base64url')].join('.');
+    return [
+      'v1',
+      this.#current,
+      iv.toString('base64url'),
+      cipher.getAuthTag().toString('base64url'),
+      sealed.toString('base64url'),
+    ].join('.');
   }
 
   /** Throws when no key opens it or it was changed. */
@@ -111,7 +117,9 @@ export class PasswordHasher {
     else this.#running++;
     try {
       return await new Promise<Buffer>((resolve, reject) => {
-        argon2('argon2id', { message: password, nonce, ...parameters }, (error, tag) => (error ? reject(error) : resolve(tag)));
+        argon2('argon2id', { message: password, nonce, ...parameters }, (error, tag) =>
+          error ? reject(error) : resolve(tag),
+        );
       });
     } finally {
       const next = this.#waiting.shift();
@@ -125,7 +133,9 @@ function unpadded(bytes: Buffer): string {
   return bytes.toString('base64').replace(/=+$/, '');
 }
 
-function parsePhc(phc: string): { salt: Buffer; tag: Buffer; parameters: { memory: number; passes: number; parallelism: number } } | null {
+function parsePhc(
+  phc: string,
+): { salt: Buffer; tag: Buffer; parameters: { memory: number; passes: number; parallelism: number } } | null {
   const match = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=(\d+)\$([^$]+)\$([^$]+)$/.exec(phc);
   if (!match) return null;
   const [, memory, passes, parallelism, salt = '', tag = ''] = match;

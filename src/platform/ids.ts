@@ -30,7 +30,9 @@ export class IdSpeller {
   readonly #decoded = new Map<string, IdParts | null>();
 
   constructor(key: Buffer) {
-    this.#roundKeys = Array.from({ length: rounds }, (_, round) => createHmac('sha256', key).update(`id round ${round}`).digest());
+    this.#roundKeys = Array.from({ length: rounds }, (_, round) =>
+      createHmac('sha256', key).update(`id round ${round}`).digest(),
+    );
   }
 
   /** 24 characters of base 36. */
@@ -96,7 +98,9 @@ export class IdSpeller {
   #round(round: number, half: bigint): bigint {
     const input = Buffer.allocUnsafe(8);
     input.writeBigUInt64BE(half);
-    const digest = createHmac('sha256', this.#roundKeys[round] as Buffer).update(input).digest();
+    const digest = createHmac('sha256', this.#roundKeys[round] as Buffer)
+      .update(input)
+      .digest();
     return digest.readBigUInt64BE() & halfMask;
   }
 }
@@ -124,13 +128,17 @@ function fromBase36(text: string): bigint | null {
   if (!/^[0-9a-z]{24}$/.test(text)) return null;
   let value = 0n;
   // Ten digits at a time are below 2^53.
-  for (let at = 0; at < base36Digits; at += 8) value = value * 2_821_109_907_456n + BigInt(Number.parseInt(text.slice(at, at + 8), 36));
+  for (let at = 0; at < base36Digits; at += 8)
+    value = value * 2_821_109_907_456n + BigInt(Number.parseInt(text.slice(at, at + 8), 36));
   return value > maxValue ? null : value;
 }
 
 /** UUID version 5 (RFC 9562, section 5.5) of a name in the namespace of a UUID. */
 export function uuidv5(namespace: string, name: string): string {
-  const digest = createHash('sha1').update(Buffer.from(namespace.replaceAll('-', ''), 'hex')).update(name).digest();
+  const digest = createHash('sha1')
+    .update(Buffer.from(namespace.replaceAll('-', ''), 'hex'))
+    .update(name)
+    .digest();
   digest[6] = ((digest[6] as number) & 0x0f) | 0x50;
   digest[8] = ((digest[8] as number) & 0x3f) | 0x80;
   const hex = digest.toString('hex', 0, 16);

@@ -15,7 +15,11 @@ export interface PoolOptions {
 /** Opens a pool that survives the server's going away: broken connections are replaced at their next use. */
 export function openPool(options: PoolOptions): pg.Pool {
   const { statementTimeoutMs = 30_000, transactionTimeoutMs = 60_000 } = options;
-  const settings = [`-c statement_timeout=${statementTimeoutMs}`, `-c transaction_timeout=${transactionTimeoutMs}`, '-c jit=off'];
+  const settings = [
+    `-c statement_timeout=${statementTimeoutMs}`,
+    `-c transaction_timeout=${transactionTimeoutMs}`,
+    '-c jit=off',
+  ];
   if (options.searchPath) settings.push(`-c search_path=${options.searchPath}`);
   const pool = new pg.Pool({
     connectionString: options.url,

@@ -1,0 +1,354 @@
+import { randomUUID } from 'node:crypto';
+import { event } from '../../schemas/index.ts';
+import { type AccountState, account, type Tier } from '../domain/account.ts';
+import { type ConnectorState, connector } from '../domain/connector.ts';
+import { type DispatchCommand, type DispatchState, dispatch } from '../domain/dispatch.ts';
+import { DomainError } from '../domain/errors.ts';
+import { renderTemplate, type TemplateState, template } from '../domain/template.ts';
+import { type Commit, maxEventBytes, NO_STREAM, type Outcome } from '../log/log.ts';
+import { hmac } from '../platform/crypto.ts';
+import { base36Of, randomId } from '../platform/ids.ts';
+import { type Actor, type CommandDoor, metaOf } from './door.ts';
+import type { ConnectorType } from './providers.ts';
+import type { Quota } from './quota.ts';
+import { SERVICE_ACCOUNT, streams } from './streams.ts';
+import type { AuthenticatedKey } from './workspaces.ts';
+
+/** What the commands on dispatches need. */
+export interface DispatchCommandsOptions {
+  readonly door: CommandDoor;
+  readonly quota: Quota;
+  /** Key of the ids of keyed sends. */
+  readonly idKey: Buffer;
+  /** Messages a calendar month, per tier; 0 is no limit. */
+  readonly monthlyQuota: Readonly<Record<Tier, number>>;
+  readonly defaultTier: Tier;
+}
+
+/** One message to send. Ids of another workspace are simply not found. */
+export interface SendRequest {
+  readonly to: string;
+  /** Null for an id that is none. */
+  readonly connector: number | null;
+  readonly template: number | null;
+  readonly variables: Readonly<Record<string, unknown>>;
+  readonly idempotencyKey?: string;
+}
+
+/** How one message of a batch was answered. */
+export type SendResult = { readonly dispatch: string } | { readonly refused: DomainError };
+
+/** What of a dispatch is known without reading its stream. */
+export interface KnownDispatch {
+  readonly state: DispatchState;
+  readonly revision: number;
+}
+
+/** A command on one dispatch, with what is known of it; `known` spares the read, a conflict tells when it was wrong. */
+export interface DispatchRecord {
+  readonly dispatch: string;
+  readonly command: Exclude<DispatchCommand, { command: 'AcceptDispatch' }>;
+  readonly known?: KnownDispatch;
+}
+
+/** A rendered text leaves room for the rest of its event. */
+const maxTextBytes = maxEventBytes - 4_096;
+/** Below this no text can be too large: JSON spells a UTF-16 unit in six bytes at most. */
+const maxTextUnits = Math.floor(maxTextBytes / 6);
+
+/** Executions of one record at most when receipts and results race for one dispatch. */
+const maxConflicts = 10;
+
+/** Recipients by connector type (MessageJS sheet, section 9). */
+const recipientForms: Readonly<Record<ConnectorType, RegExp>> = {
+  whatsapp: /^\+?[1-9]\d{1,14}$/,
+  twilio: /^\+?[1-9]\d{1,14}$/,
+  telegram: /^(?:-?\d{1,32}|@[A-Za-z0-9_]{1,64})$/,
+};
+
+/** Commands on dispatches: accepting them, and recording what became of them. */
+export class DispatchCommands {
+  readonly #options: DispatchCommandsOptions;
+
+  constructor(options: DispatchCommandsOptions) {
+    this.#options = options;
+  }
+
+  /** The tier of the account that owns a key's workspace; at once when it is in memory. */
+  tierOf(owner: AuthenticatedKey['owner']): Tier | Promise<Tier> {
+    const { door, defaultTier } = this.#options;
+    const stream = streams.account(owner.workspace, owner.account);
+    const known = door.states.peek<AccountState>(stream);
+    if (known) return known.state.tier ?? defaultTier;
+    return door.load(account, stream).then((state) => state.tier ?? defaultTier);
+  }
+
+  /**
+   * Accepts one message: checks quota, connector, template and recipient in this order, renders, appends.
+   * The same idempotency key again answers the first dispatch. Throws DomainError.
+   */
+  async send(key: AuthenticatedKey, request: SendRequest, trace?: string): Promise<string> {
+    const [result] = await this.sendAll(key, [request], trace);
+    if (result && 'dispatch' in result) return result.dispatch;
+    throw result?.refused ?? new Error('a send without a result');
+  }
+
+  /** Accepts many messages, each for itself; answers when all accepted ones are durable, in the order of the requests. */
+  async sendAll(key: AuthenticatedKey, requests: readonly SendRequest[], trace?: string): Promise<SendResult[]> {
+    const { quota, monthlyQuota } = this.#options;
+    const actor: Actor = { workspace: key.workspace, account: SERVICE_ACCOUNT, ...(trace !== undefined && { trace }) };
+    const tier = this.tierOf(key.owner);
+    const limit = monthlyQuota[typeof tier === 'string' ? tier : await tier];
+    const taking = quota.take(key.owner.workspace, key.owner.account, limit, requests.length);
+    const taken = typeof taking === 'number' ? taking : await taking;
+
+    const results: (SendResult | undefined)[] = new Array(requests.length);
+    const pending = new Map<string, { commit: Commit; items: number[] }>();
+    let left = taken;
+    for (let at = 0; at < requests.length; at++) {
+      const request = requests[at] as SendRequest;
+      const id = this.#dispatchId(key.workspace, request.idempotencyKey);
+      const twin = pending.get(id);
+      if (twin) {
+        twin.items.push(at);
+        continue;
+      }
+      try {
+        if (left <= 0) throw new DomainError('quota-exceeded', undefined, { retryAt: quota.monthEndsAt() });
+        const preparing = this.#prepare(key, request);
+        const commit = this.#commitOf(id, preparing instanceof Promise ? await preparing : preparing, actor);
+        left--;
+        pending.set(id, { commit, items: [at] });
+      } catch (error) {
+        if (!(error instanceof DomainError)) throw error;
+        const replayed = request.idempotencyKey !== undefined && (await this.#exists(id));
+        results[at] = replayed ? { dispatch: id } : { refused: error };
+      }
+    }
+    if (pending.size > 0) left += await this.#appendSends(pending, results, actor);
+    quota.giveBack(key.owner.workspace, key.owner.account, limit, left);
+    return results as SendResult[];
+  }
+
+  /** Appends what was prepared; answers the points of quota that were not used. */
+  async #appendSends(
+    pending: ReadonlyMap<string, { commit: Commit; items: number[] }>,
+    results: (SendResult | undefined)[],
+    actor: Actor,
+  ): Promise<number> {
+    const { door } = this.#options;
+    const entries = [...pending];
+    let outcomes: Outcome[];
+    try {
+      outcomes = await door.appendAll(entries.map(([, { commit }]) => commit));
+    } catch (error) {
+      if (!(error instanceof DomainError)) throw error;
+      for (const [, { items }] of entries) for (const at of items) results[at] = { refused: error };
+      return error.code === 'too-large' ? entries.length : 0;
+    }
+    let unused = 0;
+    let position = 0n;
+    for (let i = 0; i < entries.length; i++) {
+      const [dispatch, { items }] = entries[i] as (typeof entries)[number];
+      const outcome = outcomes[i] as Outcome;
+      // A conflict is the replay: the stream stands already. It uses no quota.
+      if (outcome.outcome === 'conflict') unused++;
+      else if (outcome.outcome !== 'unknown' && outcome.outcome !== 'taken' && outcome.position > position)
+        position = outcome.position;
+      const result = outcome.outcome === 'unknown' ? { refused: new DomainError('unavailable') } : { dispatch };
+      for (const at of items) results[at] = result;
+    }
+    if (position > 0n) door.acknowledged(actor, position);
+    return unused;
+  }
+
+  #commitOf(id: string, prepared: Prepared, actor: Actor): Commit {
+    const { door } = this.#options;
+    return {
+      commitId: randomUUID(),
+      stream: streams.dispatch(id),
+      expected: NO_STREAM,
+      events: dispatch.decide(dispatch.initial, { command: 'AcceptDispatch', dispatch: id, ...prepared }),
+      at: door.clock.now(),
+      meta: metaOf(actor),
+    };
+  }
+
+  /** Everything after quota; at once when connector and template are in memory. */
+  #prepare(key: AuthenticatedKey, request: SendRequest): Prepared | Promise<Prepared> {
+    const { states } = this.#options.door;
+    if (request.connector === null) throw new DomainError('connector-not-found');
+    const found = states.peek<ConnectorState>(streams.connector(key.workspace, request.connector));
+    if (!found) return this.#prepareLoading(key, request, request.connector);
+    checkConnector(found.state);
+    if (request.template === null) throw new DomainError('template-not-found');
+    const content = states.peek<TemplateState>(streams.template(key.workspace, request.template));
+    if (!content) return this.#prepareLoading(key, request, request.connector);
+    return prepared(key, request, found.state, content.state);
+  }
+
+  async #prepareLoading(key: AuthenticatedKey, request: SendRequest, connectorId: number): Promise<Prepared> {
+    const { door } = this.#options;
+    const found = await door.load(connector, streams.connector(key.workspace, connectorId));
+    checkConnector(found);
+    if (request.template === null) throw new DomainError('template-not-found');
+    const content = await door.load(template, streams.template(key.workspace, request.template));
+    return prepared(key, request, found, content);
+  }
+
+  /**
+   * The id of a dispatch names its stream: of a keyed send it follows from the key and its scope (workspace, acting
+   * account, the send routes), so that a keyed send is one append that must find no stream (design section 4).
+   */
+  #dispatchId(workspaceId: number, idempotencyKey: string | undefined): string {
+    if (idempotencyKey === undefined) return randomId();
+    return base36Of(
+      hmac(this.#options.idKey, 'dispatch', String(workspaceId), String(SERVICE_ACCOUNT), 'send', idempotencyKey),
+    );
+  }
+
+  async #exists(id: string): Promise<boolean> {
+    const { revision } = await this.#options.door.states.load(dispatch, streams.dispatch(id));
+    return revision !== NO_STREAM;
+  }
+
+  /** State of a dispatch; throws `not-found`. */
+  async dispatch(id: string): Promise<KnownDispatch> {
+    const loaded = await this.#options.door.states.load(dispatch, streams.dispatch(id));
+    if (loaded.state.status === 'none') throw new DomainError('not-found');
+    return loaded;
+  }
+
+  /**
+   * Records what became of dispatches, many in one append. Those that are unknown, or erased, are passed over.
+   * Answers, per record, the state after it (null for what was passed over) and the highest position written.
+   * Throws `unavailable` when not all of it is known to be stored: record again, nothing is recorded twice.
+   */
+  async record(
+    records: readonly DispatchRecord[],
+    trace?: string,
+  ): Promise<{ states: (DispatchState | null)[]; position: bigint }> {
+    const states: (DispatchState | null)[] = records.map(() => null);
+    let position = 0n;
+    let open = records.map((record, at) => ({ ...record, at }));
+    for (let round = 0; open.length > 0; round++) {
+      if (round >= maxConflicts) throw new DomainError('unavailable');
+      const { door } = this.#options;
+      const now = door.clock.now();
+      const attempts: { entry: (typeof open)[number]; commit: Commit; next: DispatchState }[] = [];
+      const later: typeof open = [];
+      const inRound = new Set<string>();
+      for (const entry of open) {
+        if (inRound.has(entry.dispatch)) {
+          later.push(withoutKnown(entry));
+          continue;
+        }
+        inRound.add(entry.dispatch);
+        const { state, revision } = entry.known ?? (await door.states.load(dispatch, streams.dispatch(entry.dispatch)));
+        if (state.status === 'none') continue;
+        const events = dispatch.decide(state, entry.command);
+        const next = events.reduce((current, e) => dispatch.evolve(current, { ...e, at: now }), state);
+        states[entry.at] = next;
+        if (events.length === 0) continue;
+        const meta = metaOf({
+          workspace: state.workspace,
+          account: SERVICE_ACCOUNT,
+          ...(trace !== undefined && { trace }),
+        });
+        const commit = {
+          commitId: randomUUID(),
+          stream: streams.dispatch(entry.dispatch),
+          expected: revision,
+          events,
+          at: now,
+          meta,
+        };
+        attempts.push({ entry, commit, next });
+      }
+      const outcomes = attempts.length > 0 ? await door.appendAll(attempts.map(({ commit }) => commit)) : [];
+      attempts.forEach(({ entry }, i) => {
+        const outcome = outcomes[i] as Outcome;
+        if (outcome.outcome === 'unknown') throw new DomainError('unavailable');
+        door.states.forget(streams.dispatch(entry.dispatch));
+        if (outcome.outcome === 'conflict') {
+          states[entry.at] = null;
+          later.push(withoutKnown(entry));
+        } else if ('position' in outcome && outcome.position > position) position = outcome.position;
+      });
+      open = later;
+    }
+    return { states, position };
+  }
+
+  /** Keeps a receipt that matches no dispatch yet; the same one again changes nothing. */
+  async holdReceipt(receipt: {
+    connectorType: ConnectorType;
+    externalId: string;
+    senderHash: string | null;
+    status: 'sent' | 'delivered' | 'failed';
+    error: string | null;
+  }): Promise<void> {
+    const { door } = this.#options;
+    const { externalId, ...rest } = receipt;
+    const externalHash = this.externalHash(receipt.connectorType, externalId);
+    const name = base36Of(hmac(this.#options.idKey, 'receipt', externalHash, receipt.status, receipt.senderHash ?? ''));
+    const at = door.clock.now();
+    const outcome = await door.append({
+      commitId: randomUUID(),
+      stream: streams.heldReceipt(name),
+      expected: NO_STREAM,
+      events: [event('ReceiptHeld', { ...rest, externalHash, receivedAt: at })],
+      at,
+    });
+    if (outcome.outcome === 'unknown') throw new DomainError('unavailable');
+  }
+
+  /** A provider's id as it stands in held receipts. */
+  externalHash(connectorType: ConnectorType, externalId: string): string {
+    return hmac(this.#options.idKey, 'external', connectorType, externalId).toString('base64url');
+  }
+}
+
+type Prepared = Omit<Extract<DispatchCommand, { command: 'AcceptDispatch' }>, 'command' | 'dispatch'>;
+
+function checkConnector(state: ConnectorState): void {
+  if (!state.exists) throw new DomainError('connector-not-found');
+  if (!state.isActive) throw new DomainError('connector-inactive');
+}
+
+function prepared(
+  key: AuthenticatedKey,
+  request: SendRequest,
+  found: ConnectorState,
+  content: TemplateState,
+): Prepared {
+  if (!content.exists || !content.isActive) throw new DomainError('template-not-found');
+  const { connectorType } = found;
+  if (!recipientForms[connectorType].test(request.to))
+    throw new DomainError('recipient-malformed', recipientText[connectorType]);
+  const text = renderTemplate(content.content, request.variables);
+  // In a batch such a message is refused alone; the log would refuse all that are appended with it.
+  if (text.length > maxTextUnits && Buffer.byteLength(JSON.stringify(text)) > maxTextBytes)
+    throw new DomainError('too-large');
+  return {
+    workspace: key.workspace,
+    owner: key.owner,
+    key: key.key,
+    connector: found.connector,
+    connectorType,
+    template: content.template,
+    to: request.to,
+    text,
+  };
+}
+
+const recipientText: Readonly<Record<ConnectorType, string>> = {
+  whatsapp: 'Invalid phone number',
+  twilio: 'Invalid phone number',
+  telegram: 'Invalid chat id',
+};
+
+function withoutKnown<T extends { known?: KnownDispatch }>(entry: T): T {
+  const { known: _, ...rest } = entry;
+  return rest as T;
+}

@@ -1,0 +1,294 @@
+import type { EventData } from '../../schemas/index.ts';
+import { type ConnectorState, connector } from '../domain/connector.ts';
+import { DomainError } from '../domain/errors.ts';
+import { type KeyState, key } from '../domain/key.ts';
+import { type TemplateState, template } from '../domain/template.ts';
+import { type WorkspaceState, workspace } from '../domain/workspace.ts';
+import { equalSecrets, hmac, randomHex, type Sealer, sha256 } from '../platform/crypto.ts';
+import type { IdSpeller } from '../platform/ids.ts';
+import { type IdAllocator, idKinds } from './allocator.ts';
+import type { Actor, CommandDoor } from './door.ts';
+import type { ConnectorType, Credentials } from './providers.ts';
+import { ACCOUNTS_WORKSPACE, streams } from './streams.ts';
+
+/** What the commands on workspaces need. */
+export interface WorkspaceCommandsOptions {
+  readonly door: CommandDoor;
+  readonly ids: IdAllocator;
+  readonly sealer: Sealer;
+  readonly speller: IdSpeller;
+  /** Key of hashes of what providers call senders. */
+  readonly nameKey: Buffer;
+}
+
+/** A key as its maker gets it; `secret` is shown here only. */
+export interface IssuedKey {
+  readonly key: number;
+  /** `pk_live_<32 hex>_sk_<64 hex>` */
+  readonly secret: string;
+  readonly state: KeyState;
+  readonly position: bigint | null;
+}
+
+/** A key that was presented and holds. */
+export interface AuthenticatedKey {
+  readonly workspace: number;
+  readonly key: number;
+  readonly rateLimit: number;
+  /** The account that owns the workspace: whose tier and quota count. */
+  readonly owner: { readonly workspace: number; readonly account: number };
+}
+
+type Changes<T> = { readonly [K in keyof T]?: T[K] | undefined };
+
+/** Commands on projects and on what lives in them: keys, connectors, templates. */
+export class WorkspaceCommands {
+  readonly #options: WorkspaceCommandsOptions;
+
+  constructor(options: WorkspaceCommandsOptions) {
+    this.#options = options;
+  }
+
+  /** Opens a project, owned by the actor. */
+  async openProject(
+    actor: Actor,
+    input: { name: string; description: string | null },
+  ): Promise<{ workspace: number; state: WorkspaceState }> {
+    const { door, ids } = this.#options;
+    return ids.next(ACCOUNTS_WORKSPACE, 'workspace', async (id) => {
+      const owner = { workspace: actor.workspace, account: actor.account };
+      const { state } = await door.execute(
+        workspace,
+        streams.workspace(id),
+        { command: 'OpenWorkspace', workspace: id, kind: 'project', owner, ...input },
+        actor,
+        { isNew: true },
+      );
+      return { workspace: id, state };
+    });
+  }
+
+  /** State of a workspace; throws `not-found` for none and for a deleted one. */
+  async workspace(id: number): Promise<WorkspaceState> {
+    const state = await this.#options.door.load(workspace, streams.workspace(id));
+    if (!state.exists) throw new DomainError('not-found');
+    return state;
+  }
+
+  /** The workspace, when the actor owns it. Throws `not-found`, and `access-denied` when it is somebody else's. */
+  async ownedBy(actor: Actor, id: number): Promise<WorkspaceState> {
+    const state = await this.workspace(id);
+    if (state.kind !== 'project') throw new DomainError('not-found');
+    if (state.owner?.workspace !== actor.workspace || state.owner.account !== actor.account)
+      throw new DomainError('access-denied');
+    return state;
+  }
+
+  async changeProject(
+    actor: Actor,
+    id: number,
+    changes: Changes<{ name: string; description: string | null }>,
+  ): Promise<WorkspaceState> {
+    const command = { command: 'ChangeWorkspace', workspace: id, ...given(changes) } as const;
+    return (await this.#options.door.execute(workspace, streams.workspace(id), command, actor)).state;
+  }
+
+  async deleteProject(actor: Actor, id: number): Promise<void> {
+    await this.#options.door.execute(
+      workspace,
+      streams.workspace(id),
+      { command: 'DeleteWorkspace', workspace: id },
+      actor,
+    );
+  }
+
+  /** Issues a key. `rateLimit` is in messages an hour. */
+  async issueKey(
+    actor: Actor,
+    workspaceId: number,
+    input: { name: string; rateLimit: number; expiresAt: number | null },
+  ): Promise<IssuedKey> {
+    const { door, ids, speller } = this.#options;
+    const secret = randomHex(32);
+    return ids.next(workspaceId, 'key', async (id) => {
+      const { state, position } = await door.execute(
+        key,
+        streams.key(workspaceId, id),
+        { command: 'IssueKey', workspace: workspaceId, key: id, mode: 'live', secretHash: sha256(secret), ...input },
+        actor,
+        { isNew: true },
+      );
+      const lookup = speller.spellHex({ kind: idKinds.key, workspace: workspaceId, id });
+      return { key: id, secret: `pk_live_${lookup}_sk_${secret}`, state, position };
+    });
+  }
+
+  /** Throws `not-found`. */
+  async revokeKey(actor: Actor, workspaceId: number, id: number): Promise<void> {
+    const command = { command: 'RevokeKey', workspace: workspaceId, key: id } as const;
+    await this.#options.door.execute(key, streams.key(workspaceId, id), command, actor);
+  }
+
+  /**
+   * The key behind a presented secret. Answers at once, without a promise, when all it needs is in memory.
+   * Throws `credential-invalid` and `credential-expired`.
+   */
+  authenticate(presented: string): AuthenticatedKey | Promise<AuthenticatedKey> {
+    const parts = this.#readKey(presented);
+    const { door } = this.#options;
+    const known = door.states.peek<KeyState>(streams.key(parts.workspace, parts.id));
+    const home = door.states.peek<WorkspaceState>(streams.workspace(parts.workspace));
+    return known && home ? this.#judge(known.state, home.state, parts) : this.#authenticateLoading(parts);
+  }
+
+  async #authenticateLoading(parts: PresentedKey): Promise<AuthenticatedKey> {
+    const { door } = this.#options;
+    const state = await door.load(key, streams.key(parts.workspace, parts.id));
+    const home = await door.load(workspace, streams.workspace(parts.workspace));
+    return this.#judge(state, home, parts);
+  }
+
+  #readKey(presented: string): PresentedKey {
+    const match = /^pk_(live|test)_([0-9a-f]{32})_sk_([0-9a-f]{64})$/.exec(presented);
+    const [, , lookup, secret] = match ?? [];
+    const parts = lookup ? this.#options.speller.readHex(lookup) : null;
+    if (!secret || parts?.kind !== idKinds.key) throw new DomainError('credential-invalid');
+    return { workspace: parts.workspace, id: parts.id, secret };
+  }
+
+  #judge(state: KeyState, home: WorkspaceState, parts: PresentedKey): AuthenticatedKey {
+    if (!state.exists || !home.exists || !home.owner) throw new DomainError('credential-invalid');
+    if (!equalSecrets(sha256(parts.secret), state.secretHash)) throw new DomainError('credential-invalid');
+    if (state.expiresAt !== null && state.expiresAt <= this.#options.door.clock.now())
+      throw new DomainError('credential-expired');
+    return { workspace: parts.workspace, key: parts.id, rateLimit: state.rateLimit, owner: home.owner };
+  }
+
+  /** Creates a connector; its credentials are sealed before they become an event. */
+  async createConnector(
+    actor: Actor,
+    workspaceId: number,
+    input: { connectorType: ConnectorType; name: string; credentials: Credentials },
+  ): Promise<{ connector: number; state: ConnectorState }> {
+    const { door, ids } = this.#options;
+    const { connectorType, name, credentials } = input;
+    return ids.next(workspaceId, 'connector', async (id) => {
+      const data = {
+        workspace: workspaceId,
+        connector: id,
+        connectorType,
+        name,
+        ...this.#sealed(connectorType, credentials),
+      };
+      const stream = streams.connector(workspaceId, id);
+      const { state } = await door.execute(connector, stream, { command: 'CreateConnector', ...data }, actor, {
+        isNew: true,
+      });
+      return { connector: id, state };
+    });
+  }
+
+  /** State of a connector; throws `connector-not-found`. */
+  async connector(workspaceId: number, id: number): Promise<ConnectorState> {
+    const state = await this.#options.door.load(connector, streams.connector(workspaceId, id));
+    if (!state.exists) throw new DomainError('connector-not-found');
+    return state;
+  }
+
+  /** A connector's credentials in clear. Throws `connector-not-found`. */
+  async credentials(workspaceId: number, id: number): Promise<Credentials> {
+    return this.openCredentials(await this.connector(workspaceId, id));
+  }
+
+  /** Opens the seal of a connector's credentials. */
+  openCredentials(state: ConnectorState): Credentials {
+    return JSON.parse(this.#options.sealer.open(state.sealed)) as Credentials;
+  }
+
+  async changeConnector(
+    actor: Actor,
+    workspaceId: number,
+    id: number,
+    changes: Changes<{ name: string; isActive: boolean; credentials: Credentials }>,
+  ): Promise<ConnectorState> {
+    const { door } = this.#options;
+    const { credentials, ...plain } = changes;
+    const { connectorType } = await this.connector(workspaceId, id);
+    const command = {
+      command: 'ChangeConnector',
+      workspace: workspaceId,
+      connector: id,
+      ...given(plain),
+      ...(credentials && this.#sealed(connectorType, credentials)),
+    } as const;
+    return (await door.execute(connector, streams.connector(workspaceId, id), command, actor)).state;
+  }
+
+  async deleteConnector(actor: Actor, workspaceId: number, id: number): Promise<void> {
+    const command = { command: 'DeleteConnector', workspace: workspaceId, connector: id } as const;
+    await this.#options.door.execute(connector, streams.connector(workspaceId, id), command, actor);
+  }
+
+  /** What a receipt calls a sender, as it stands in events and tables. */
+  senderHash(connectorType: ConnectorType, sender: string): string {
+    return hmac(this.#options.nameKey, 'sender', connectorType, sender).toString('base64url');
+  }
+
+  async createTemplate(
+    actor: Actor,
+    workspaceId: number,
+    input: Pick<EventData<'TemplateCreated'>, 'name' | 'connectorType' | 'content' | 'variables'>,
+  ): Promise<{ template: number; state: TemplateState }> {
+    const { door, ids } = this.#options;
+    return ids.next(workspaceId, 'template', async (id) => {
+      const command = { command: 'CreateTemplate', workspace: workspaceId, template: id, ...input } as const;
+      const { state } = await door.execute(template, streams.template(workspaceId, id), command, actor, {
+        isNew: true,
+      });
+      return { template: id, state };
+    });
+  }
+
+  /** State of a template; throws `template-not-found`. */
+  async template(workspaceId: number, id: number): Promise<TemplateState> {
+    const state = await this.#options.door.load(template, streams.template(workspaceId, id));
+    if (!state.exists) throw new DomainError('template-not-found');
+    return state;
+  }
+
+  async changeTemplate(
+    actor: Actor,
+    workspaceId: number,
+    id: number,
+    changes: Changes<{ name: string; content: string; variables: string[]; isActive: boolean }>,
+  ): Promise<TemplateState> {
+    const command = { command: 'ChangeTemplate', workspace: workspaceId, template: id, ...given(changes) } as const;
+    return (await this.#options.door.execute(template, streams.template(workspaceId, id), command, actor)).state;
+  }
+
+  async deleteTemplate(actor: Actor, workspaceId: number, id: number): Promise<void> {
+    const command = { command: 'DeleteTemplate', workspace: workspaceId, template: id } as const;
+    await this.#options.door.execute(template, streams.template(workspaceId, id), command, actor);
+  }
+
+  #sealed(connectorType: ConnectorType, credentials: Credentials): { sealed: string; senderHash: string | null } {
+    const sender = connectorType === 'whatsapp' ? credentials.phoneNumberId : undefined;
+    return {
+      sealed: this.#options.sealer.seal(JSON.stringify(credentials)),
+      senderHash: sender === undefined ? null : this.senderHash(connectorType, sender),
+    };
+  }
+}
+
+interface PresentedKey {
+  readonly workspace: number;
+  readonly id: number;
+  readonly secret: string;
+}
+
+/** The fields that were given: an event holds no `undefined`. */
+function given<T extends object>(changes: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
+}

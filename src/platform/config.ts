@@ -1,0 +1,353 @@
+/**
+ * Configuration: environment variables, validated at start by one zod schema. Every variable stands here once, with its
+ * default and meaning; the README's table is made from it (`config-table.ts`).
+ *
+ * Promises: a wrong value is a ConfigError of one line that names the variable, its value (never a secret's) and what is
+ * expected; an empty value counts as none; durations are milliseconds from here on; a limit of 0 is off.
+ */
+import { z } from 'zod';
+import {
+  address,
+  choice,
+  databaseAddress,
+  decimal,
+  duration,
+  integer,
+  key,
+  keys,
+  networks,
+  origins,
+  schedule,
+  text,
+  variables,
+} from './config-values.ts';
+
+/** All variables that are read. Order and words are those of the README's table. */
+const environment = z.object({
+  PORT: integer(8000, { max: 65_535 }, { meaning: 'Port of the HTTP server; 0 takes any free one' }),
+  HOST: text(
+    '0.0.0.0',
+    { pattern: /^[A-Za-z0-9_.:-]{1,255}$/, expects: 'a host name or an IP address' },
+    { meaning: 'Address that the HTTP server listens on' },
+  ),
+  API_BASE_URL: address(null, ['http:', 'https:'], {
+    meaning: 'Where the outside reaches this server: the base of the addresses given to providers',
+    defaultText: 'http://localhost:<PORT>',
+  }),
+  NODE_ENV: text(
+    'development',
+    { pattern: /^[\w-]{1,50}$/, expects: 'a word' },
+    { meaning: '`production` makes cookies `Secure`, and an empty `ALLOWED_ORIGINS` allow nobody' },
+  ),
+  ALLOWED_ORIGINS: origins({
+    meaning:
+      'Web origins whose pages may call the API, comma-separated, `*` for all; empty: all, none in production. ' +
+      'Sending with an API key is open to every origin',
+  }),
+  TRUSTED_PROXIES: networks('words', {
+    meaning:
+      'Proxies whose `X-Forwarded-For` tells the address of the client: IP addresses, networks, `loopback`, ' +
+      '`linklocal`, `uniquelocal`, comma-separated; empty: none',
+  }),
+  BODY_LIMIT_BYTES: integer(262_144, { min: 1_024 }, { unit: 'bytes', meaning: 'Largest body of a request' }),
+  BATCH_LIMIT_BYTES: integer(4_194_304, { min: 1_024 }, { unit: 'bytes', meaning: 'Largest body of a batch of sends' }),
+  BATCH_LIMIT_ITEMS: integer(1_000, { min: 1, max: 10_000 }, { meaning: 'Sends in one batch' }),
+  REQUEST_TIMEOUT: duration(
+    '30s',
+    { min: 1_000, max: 3_600_000 },
+    { meaning: 'Time a client may take to send a whole request' },
+  ),
+  SHUTDOWN_TIMEOUT: duration('10s', { max: 600_000 }, { meaning: 'Time that requests under way get at a stop' }),
+
+  PARLEY_DATA: text(
+    './.parley',
+    { pattern: /^[^\0]+$/, expects: 'a path' },
+    { meaning: 'Directory of the data and the secrets that were made at the first start' },
+  ),
+  DATABASE_URL: databaseAddress({
+    meaning:
+      'Postgres 14 or newer to use; empty: our own, with its data in `PARLEY_DATA`. ' +
+      'With it `JWT_SECRET`, `ENCRYPTION_KEY` and `ID_KEY` are required',
+    secret: true,
+  }),
+
+  JWT_SECRET: text(
+    null,
+    { pattern: /^.{32,}$/s, expects: 'at least 32 characters (openssl rand -hex 32 makes some)' },
+    {
+      meaning: 'Signs the tokens of logged-in users; a new one ends all sessions',
+      secret: true,
+      defaultText: 'made once',
+    },
+  ),
+  ENCRYPTION_KEY: keys({
+    meaning:
+      'Seals stored credentials: 32 bytes in hexadecimal or base64. Several, comma-separated: the first seals, ' +
+      'the others still open what they sealed',
+    defaultText: 'made once',
+  }),
+  ID_KEY: key({
+    meaning: 'Spells all ids: 32 bytes in hexadecimal or base64. Never changes while the data lives',
+    defaultText: 'made once',
+  }),
+  INTERNAL_PING_SECRET: text(
+    null,
+    { pattern: /^.+$/s, expects: 'any text' },
+    { meaning: 'Secret of `GET /api/v1/internal/ping`; empty: every secret is refused', secret: true },
+  ),
+
+  JWT_EXPIRES_IN: duration('7d', { min: 1_000 }, { meaning: 'Life of a token, and of its cookie' }),
+  REFRESH_EXPIRES_IN: duration('30d', { min: 1_000 }, { meaning: 'Life of a refresh token' }),
+  AUTH_COOKIE_NAME: text(
+    'authToken',
+    { pattern: /^[\w!#$%&'*+.^`|~-]{1,100}$/, expects: 'the name of a cookie' },
+    { meaning: 'Cookie that carries the token' },
+  ),
+  AUTH_RATE_LIMIT_POINTS: integer(
+    5,
+    {},
+    { meaning: 'Registrations and logins of one client address in a window; 0 = off' },
+  ),
+  AUTH_RATE_LIMIT_DURATION: duration('900', { min: 1_000 }, { meaning: 'That window' }),
+  AUTH_RATE_LIMIT_BLOCK_DURATION: duration('900', {}, { meaning: 'How long an address above that limit is refused' }),
+
+  DEFAULT_TIER: choice('free', ['free', 'pro', 'enterprise'], { meaning: 'Tier of new users' }),
+  DEFAULT_RATE_LIMIT: integer(
+    1_000,
+    { min: 1 },
+    { unit: 'messages/hour', meaning: 'Limit of an API key made without one' },
+  ),
+  KEY_RATE_LIMIT_FREE: integer(
+    1_000,
+    {},
+    { unit: 'messages/hour', meaning: 'Most an API key may send, tier free; 0 = off' },
+  ),
+  KEY_RATE_LIMIT_PRO: integer(10_000, {}, { unit: 'messages/hour', meaning: 'The same, tier pro; 0 = off' }),
+  KEY_RATE_LIMIT_ENTERPRISE: integer(
+    0,
+    {},
+    { unit: 'messages/hour', meaning: "The same, tier enterprise; 0 = off: the key's own limit alone counts" },
+  ),
+  DASHBOARD_RATE_LIMIT_FREE: integer(
+    100,
+    {},
+    { unit: 'requests/minute', meaning: 'Requests of a user, tier free; 0 = off' },
+  ),
+  DASHBOARD_RATE_LIMIT_PRO: integer(500, {}, { unit: 'requests/minute', meaning: 'The same, tier pro; 0 = off' }),
+  DASHBOARD_RATE_LIMIT_ENTERPRISE: integer(
+    500,
+    {},
+    { unit: 'requests/minute', meaning: 'The same, tier enterprise; 0 = off' },
+  ),
+  QUOTA_FREE: integer(1_000, {}, { unit: 'messages/month', meaning: 'Messages of a user, tier free; 0 = off' }),
+  QUOTA_PRO: integer(10_000, {}, { unit: 'messages/month', meaning: 'The same, tier pro; 0 = off' }),
+  QUOTA_ENTERPRISE: integer(0, {}, { unit: 'messages/month', meaning: 'The same, tier enterprise; 0 = off' }),
+
+  WHATSAPP_API_URL: address('https://graph.facebook.com', ['http:', 'https:'], { meaning: 'The WhatsApp Cloud API' }),
+  WHATSAPP_API_VERSION: text(
+    'v19.0',
+    { pattern: /^[A-Za-z0-9_.-]{1,20}$/, expects: 'a version such as v19.0' },
+    { meaning: 'Its version' },
+  ),
+  WHATSAPP_APP_SECRET: text(
+    null,
+    { pattern: /^.+$/s, expects: 'any text' },
+    { meaning: 'Checks the signature of WhatsApp callbacks; empty: they are not checked', secret: true },
+  ),
+  WHATSAPP_VERIFY_TOKEN: text(
+    null,
+    { pattern: /^.+$/s, expects: 'any text' },
+    { meaning: 'Token of the verification of the WhatsApp callback; empty: it is always refused', secret: true },
+  ),
+  TELEGRAM_API_URL: address('https://api.telegram.org/bot', ['http:', 'https:'], {
+    meaning: 'The Telegram Bot API; the token is appended directly',
+  }),
+  TWILIO_API_URL: address('https://api.twilio.com', ['http:', 'https:'], { meaning: 'The Twilio API' }),
+  WHATSAPP_RATE_PER_SECOND: decimal(80, { unit: 'messages/s', meaning: 'Pace of a WhatsApp connector; 0 = off' }),
+  TELEGRAM_RATE_PER_SECOND: decimal(30, { unit: 'messages/s', meaning: 'Pace of a Telegram connector; 0 = off' }),
+  TELEGRAM_CHAT_RATE_PER_SECOND: decimal(1, { unit: 'messages/s', meaning: 'Pace to one Telegram chat; 0 = off' }),
+  TWILIO_RATE_PER_SECOND: decimal(10, { unit: 'messages/s', meaning: 'Pace of a Twilio connector; 0 = off' }),
+
+  DISPATCH_RETRY_SCHEDULE: schedule('0,5,15', {
+    meaning: 'When the attempts of a dispatch are made, counted from the first, each +-10 %',
+  }),
+  DISPATCH_ATTEMPT_TIMEOUT: duration('10s', { min: 100, max: 600_000 }, { meaning: 'Time-out of one attempt' }),
+  DISPATCH_MAX_AGE: duration('24h', { min: 1_000 }, { meaning: 'Age at which a dispatch that did not leave fails' }),
+  DISPATCH_MAX_THROTTLE: duration('900', { min: 1_000 }, { meaning: 'Longest wait that a provider may ask for' }),
+  DISPATCH_CONCURRENCY: integer(
+    32,
+    { min: 1, max: 10_000 },
+    { meaning: 'Dispatches of one connector under way at once' },
+  ),
+  PROVIDER_CONNECTIONS: integer(64, { min: 1, max: 10_000 }, { meaning: 'Connections to one provider at once' }),
+  DISPATCH_RATE_LIMIT: decimal(0, { unit: 'messages/s', meaning: 'Pace of all dispatches together; 0 = off' }),
+  OUTBOUND_ALLOW_CIDRS: networks('cidrs', {
+    meaning: 'Networks, not public, that addresses named by tenants may lead to, comma-separated; empty: none',
+  }),
+
+  LOG_LEVEL: choice('info', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
+    meaning: 'Least weight of a log line; `debug` has a line for every request',
+  }),
+});
+
+type Environment = z.infer<typeof environment>;
+
+/** A figure for each tier. */
+export type PerTier = Readonly<Record<'free' | 'pro' | 'enterprise', number>>;
+
+/** The configuration, checked. Durations in milliseconds; limits of 0 are off. */
+export type Config = ReturnType<typeof nested>;
+
+/** A variable is wrong or missing; the message is one line that says which, and what is expected. */
+export class ConfigError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'ConfigError';
+  }
+}
+
+/** Variables of ours that others read: the tests. */
+const otherVariables = /^PARLEY_TEST_/;
+
+/**
+ * Reads the configuration.
+ *
+ * @param env environment variables; names that are not ours are left alone, but for those that begin with `PARLEY_`, which
+ *   are named in `warnings`
+ * @throws ConfigError when a variable is wrong, or a required one is missing
+ */
+export function loadConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const names = Object.keys(environment.shape);
+  const parsed = environment.safeParse(Object.fromEntries(names.map((name) => [name, env[name]])));
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map((issue) => problem(String(issue.path[0]), env, issue.message));
+    throw new ConfigError(problems.join('; '));
+  }
+  const { data } = parsed;
+  if (data.DATABASE_URL !== null) {
+    const required = ['JWT_SECRET', 'ENCRYPTION_KEY', 'ID_KEY'] as const;
+    const missing = required.filter((name) => data[name] === null);
+    if (missing.length > 0) {
+      const verb = missing.length === 1 ? 'is' : 'are';
+      throw new ConfigError(
+        `${missing.join(', ')} ${verb} not set: with DATABASE_URL each is required, the same in every process ` +
+          '(openssl rand -hex 32 makes one)',
+      );
+    }
+  }
+  const unknown = Object.keys(env).filter(
+    (name) => name.startsWith('PARLEY_') && !names.includes(name) && !otherVariables.test(name),
+  );
+  return nested(
+    data,
+    unknown.map((name) => `${name} is not a variable of Parley's and has no effect`),
+  );
+}
+
+function problem(name: string, env: Readonly<Record<string, string | undefined>>, message: string): string {
+  const schema = environment.shape[name as keyof typeof environment.shape];
+  if (variables.get(schema)?.secret) return `${name} is wrong: ${message}`;
+  const given = JSON.stringify(env[name]?.trim() ?? '');
+  return `${name} is ${given.length > 100 ? `${given.slice(0, 99)}..."` : given}: ${message}`;
+}
+
+function nested(env: Environment, warnings: readonly string[]) {
+  return {
+    production: env.NODE_ENV === 'production',
+    http: {
+      port: env.PORT,
+      host: env.HOST,
+      /** Without a slash at its end; `null`: `http://localhost:` and the port that is listened on (`apiBaseUrl`). */
+      apiBaseUrl: env.API_BASE_URL,
+      allowedOrigins: env.ALLOWED_ORIGINS,
+      trustedProxies: env.TRUSTED_PROXIES,
+      bodyLimitBytes: env.BODY_LIMIT_BYTES,
+      batchLimitBytes: env.BATCH_LIMIT_BYTES,
+      batchLimitItems: env.BATCH_LIMIT_ITEMS,
+      requestTimeoutMs: env.REQUEST_TIMEOUT,
+      shutdownTimeoutMs: env.SHUTDOWN_TIMEOUT,
+    },
+    storage: {
+      dataDir: env.PARLEY_DATA,
+      /** `null`: the embedded Postgres. */
+      databaseUrl: env.DATABASE_URL,
+    },
+    /** Those that the environment gives; `secrets.ts` makes the others. */
+    secrets: {
+      jwtSecret: env.JWT_SECRET,
+      /** The first seals, all open. */
+      encryptionKeys: env.ENCRYPTION_KEY,
+      idKey: env.ID_KEY,
+    },
+    internalPingSecret: env.INTERNAL_PING_SECRET,
+    auth: {
+      tokenLifeMs: env.JWT_EXPIRES_IN,
+      refreshLifeMs: env.REFRESH_EXPIRES_IN,
+      cookieName: env.AUTH_COOKIE_NAME,
+    },
+    limits: {
+      defaultTier: env.DEFAULT_TIER,
+      defaultKeyPerHour: env.DEFAULT_RATE_LIMIT,
+      keyPerHour: perTier(env.KEY_RATE_LIMIT_FREE, env.KEY_RATE_LIMIT_PRO, env.KEY_RATE_LIMIT_ENTERPRISE),
+      dashboardPerMinute: perTier(
+        env.DASHBOARD_RATE_LIMIT_FREE,
+        env.DASHBOARD_RATE_LIMIT_PRO,
+        env.DASHBOARD_RATE_LIMIT_ENTERPRISE,
+      ),
+      auth: {
+        points: env.AUTH_RATE_LIMIT_POINTS,
+        windowMs: env.AUTH_RATE_LIMIT_DURATION,
+        blockMs: env.AUTH_RATE_LIMIT_BLOCK_DURATION,
+      },
+      quotaPerMonth: perTier(env.QUOTA_FREE, env.QUOTA_PRO, env.QUOTA_ENTERPRISE),
+    },
+    providers: {
+      connections: env.PROVIDER_CONNECTIONS,
+      whatsapp: {
+        url: env.WHATSAPP_API_URL,
+        apiVersion: env.WHATSAPP_API_VERSION,
+        appSecret: env.WHATSAPP_APP_SECRET,
+        verifyToken: env.WHATSAPP_VERIFY_TOKEN,
+        ratePerSecond: env.WHATSAPP_RATE_PER_SECOND,
+      },
+      telegram: {
+        url: env.TELEGRAM_API_URL,
+        ratePerSecond: env.TELEGRAM_RATE_PER_SECOND,
+        chatRatePerSecond: env.TELEGRAM_CHAT_RATE_PER_SECOND,
+      },
+      twilio: { url: env.TWILIO_API_URL, ratePerSecond: env.TWILIO_RATE_PER_SECOND },
+    },
+    dispatch: {
+      retryScheduleMs: env.DISPATCH_RETRY_SCHEDULE,
+      attemptTimeoutMs: env.DISPATCH_ATTEMPT_TIMEOUT,
+      maxAgeMs: env.DISPATCH_MAX_AGE,
+      maxThrottleMs: env.DISPATCH_MAX_THROTTLE,
+      concurrencyPerConnector: env.DISPATCH_CONCURRENCY,
+      ratePerSecond: env.DISPATCH_RATE_LIMIT,
+    },
+    outbound: { allowCidrs: env.OUTBOUND_ALLOW_CIDRS },
+    log: { level: env.LOG_LEVEL },
+    /** Lines for the log: variables that look like ours and are not. */
+    warnings,
+  };
+}
+
+function perTier(free: number, pro: number, enterprise: number): PerTier {
+  return { free, pro, enterprise };
+}
+
+/** Where the outside reaches the server that listens on `port`, without a slash at the end. */
+export function apiBaseUrl(config: Config, port: number = config.http.port): string {
+  return config.http.apiBaseUrl ?? `http://localhost:${port}`;
+}
+
+/** The table of all variables, Markdown. */
+export function configTable(): string {
+  const rows = Object.entries(environment.shape).map(([name, schema]) => {
+    const about = variables.get(schema);
+    if (!about) throw new TypeError(`${name} is not described`);
+    const fallback = about.fallback === '' ? '' : `\`${about.fallback}\``;
+    return `| \`${name}\` | ${fallback} | ${about.unit ?? ''} | ${about.meaning.replaceAll('|', '\\|')} |`;
+  });
+  return ['| Variable | Default | Unit | Meaning |', '|---|---|---|---|', ...rows].join('\n');
+}
