@@ -3,7 +3,10 @@ import type { Migration } from '../platform/migrate.ts';
 const events = `
 CREATE SCHEMA log;
 
-CREATE TABLE log.head (one boolean PRIMARY KEY DEFAULT true CHECK (one), position bigint NOT NULL) WITH (fillfactor = 10);
+CREATE TABLE log.head (
+  one boolean PRIMARY KEY DEFAULT true CHECK (one), position bigint NOT NULL, erasures bigint NOT NULL DEFAULT 0
+) WITH (fillfactor = 10);
+COMMENT ON COLUMN log.head.erasures IS 'How many streams were erased so far: tells a process that what it keeps in memory is out of date.';
 INSERT INTO log.head (position) VALUES (0);
 
 CREATE TABLE log.events (
@@ -43,14 +46,14 @@ CREATE FUNCTION log.append(
   e_commit int[], e_index int[], e_type text[], e_version int[], e_data text[],
   k_commit int[], k_name text[], k_made text[], k_until bigint[],
   r_commit int[], r_name text[],
-  OUT base bigint, OUT verdicts jsonb
+  OUT base bigint, OUT erased bigint, OUT verdicts jsonb
 ) LANGUAGE plpgsql AS $$
 DECLARE
   trouble boolean;
   refused int[] := '{}';
   written bigint;
 BEGIN
-  SELECT position INTO base FROM log.head FOR UPDATE;
+  SELECT position, erasures INTO base, erased FROM log.head FOR UPDATE;
 
   SELECT bool_or(coalesce(l.revision, -1) <> u.expected OR coalesce(l.closed, false)) INTO trouble
     FROM unnest(c_stream, c_expected) AS u(stream, expected)
@@ -125,20 +128,20 @@ END $$;
 const erase = `
 CREATE FUNCTION log.erase(closing text, commit_id text, at_ms bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-  head bigint;
-  found_any boolean;
+  last bigint;
+  nth bigint;
 BEGIN
-  SELECT position INTO head FROM log.head FOR UPDATE;
+  SELECT position, erasures + 1 INTO last, nth FROM log.head FOR UPDATE;
   UPDATE log.events SET data = NULL, meta = NULL WHERE stream = closing AND data IS NOT NULL;
-  SELECT EXISTS (SELECT FROM log.events WHERE stream = closing) INTO found_any;
-  IF NOT found_any THEN
+  IF NOT EXISTS (SELECT FROM log.events WHERE stream = closing) THEN
+    last := last + 1;
     INSERT INTO log.events (position, commit_id, at, revision, index, version, stream, type, data, meta)
-      VALUES (head + 1, commit_id::uuid, at_ms, 0, 0, 1, closing, 'closed', NULL, NULL);
-    UPDATE log.head SET position = head + 1;
+      VALUES (last, commit_id::uuid, at_ms, 0, 0, 1, closing, 'closed', NULL, NULL);
   END IF;
+  UPDATE log.head SET position = last, erasures = nth;
   DELETE FROM log.claims WHERE stream = closing AND (at_least_until IS NULL OR at_least_until <= at_ms);
   UPDATE log.claims SET stream_closed = true WHERE stream = closing;
-  PERFORM pg_notify('parley_log_erased', closing);
+  PERFORM pg_notify('parley_log_erased', nth || ':' || last || ':' || closing);
 END $$;
 `;
 

@@ -7,9 +7,29 @@ const ringPositions = 20_000;
 const maxBatchEvents = 2_000;
 /** How often the head is asked for when nothing is heard. */
 const pollIntervalMs = 200;
+/**
+ * What is in memory is served only while the database said, not longer ago than this, that nothing else was erased.
+ * `erase` returns no sooner: from then on nobody gives the content, in whatever process.
+ */
+export const trustMemoryMs = 500;
 /** Without word from the database for this long, tails say nothing; after `unavailableMs` they throw. */
 const silenceMs = 600;
 const unavailableMs = 2_000;
+
+/** What the database said, and when it was asked. */
+export interface Word {
+  /** Streams erased so far. */
+  readonly erasures: number;
+  /** `performance.now()`. */
+  readonly askedAt: number;
+}
+
+/** Ends a connection at once, whatever it is doing and however silent the other side is. */
+export function destroyClient(client: pg.Client): void {
+  const { connection } = client as unknown as { connection?: { stream?: { destroy(): void } } };
+  connection?.stream?.destroy();
+  client.end().catch(() => {});
+}
 
 type History = (from: bigint, max: number) => Promise<{ events: (RecordedEvent | null)[]; position: bigint }>;
 
@@ -25,11 +45,15 @@ export class TailHub {
   #ringFrom = 0n;
   #head = 0n;
   #known = 0n;
+  /** When the latest word of the database was asked for. */
   #heardAt = 0;
+  /** Erasures that the ring has been told of. */
+  #erasures = 0;
   #catchingUp = false;
   #failed: Error | null = null;
   #waiters = new Set<() => void>();
   #listener: pg.Client | null = null;
+  #connecting: Promise<pg.Client> | null = null;
   #pollTimer: NodeJS.Timeout | undefined;
   #polling: Promise<bigint> | null = null;
   #closed = false;
@@ -41,15 +65,20 @@ export class TailHub {
   }
 
   async open(): Promise<void> {
-    this.#head = await this.#poll();
+    this.#head = await this.checkHead();
     this.#ringFrom = this.#head;
-    this.#pollTimer = setInterval(() => {
-      if (performance.now() - this.#heardAt >= pollIntervalMs) this.#poll().catch(() => {});
-    }, pollIntervalMs).unref();
+    this.#pollTimer = setInterval(() => this.#poll().catch(() => {}), pollIntervalMs).unref();
   }
 
-  async #connect(): Promise<pg.Client> {
-    if (this.#listener) return this.#listener;
+  #connect(): Promise<pg.Client> {
+    if (this.#listener) return Promise.resolve(this.#listener);
+    this.#connecting ??= this.#connectAnew().finally(() => {
+      this.#connecting = null;
+    });
+    return this.#connecting;
+  }
+
+  async #connectAnew(): Promise<pg.Client> {
     const client = new pg.Client({
       connectionString: this.#url,
       application_name: 'parley-log-tail',
@@ -59,11 +88,21 @@ export class TailHub {
     client.on('error', () => this.#drop(client));
     client.on('end', () => this.#drop(client));
     client.on('notification', ({ channel, payload = '' }) => {
-      if (channel === 'parley_log_erased') this.forget(payload);
-      else this.#hear(BigInt(payload));
+      if (channel === 'parley_log') return this.#hear(BigInt(payload));
+      const [nth = '', position = '', stream = ''] = payload.split(':', 3);
+      if (Number(nth) === this.#erasures + 1) {
+        this.#erasures++;
+        this.#forget(stream);
+      }
+      this.#hear(BigInt(position));
     });
-    await client.connect();
-    await client.query('LISTEN parley_log; LISTEN parley_log_erased');
+    try {
+      await client.connect();
+      await client.query('LISTEN parley_log; LISTEN parley_log_erased');
+    } catch (error) {
+      destroyClient(client);
+      throw error;
+    }
     this.#listener = client;
     return client;
   }
@@ -71,47 +110,59 @@ export class TailHub {
   #drop(client: pg.Client): void {
     if (this.#listener !== client) return;
     this.#listener = null;
-    client.end().catch(() => {});
-    // What was erased meanwhile was not heard: begin again from the table.
-    this.#ring = [];
-    this.#ringFrom = this.#head;
+    destroyClient(client);
   }
 
-  /** The head, as the database has it now. Rejects with LogUnavailableError. */
-  checkHead(): Promise<bigint> {
-    return this.#poll();
+  /** The head as the database has it now. Rejects with LogUnavailableError. */
+  async checkHead(): Promise<bigint> {
+    const askedAt = performance.now();
+    try {
+      const client = await this.#connect();
+      const { rows } = await client.query<{ position: string; erasures: string }>(
+        'SELECT position, erasures FROM log.head',
+      );
+      const head = BigInt(rows[0]?.position ?? 0);
+      this.#verify({ erasures: Number(rows[0]?.erasures ?? 0), askedAt });
+      this.#hear(head);
+      return head;
+    } catch (error) {
+      if (this.#listener) this.#drop(this.#listener);
+      throw new LogUnavailableError(error);
+    }
   }
 
+  /** Asks for the head, once at a time. */
   #poll(): Promise<bigint> {
-    this.#polling ??= (async () => {
-      try {
-        const client = await this.#connect();
-        const { rows } = await client.query<{ position: string }>('SELECT position FROM log.head');
-        const head = BigInt(rows[0]?.position ?? 0);
-        this.#hear(head);
-        return head;
-      } catch (error) {
-        if (this.#listener) this.#drop(this.#listener);
-        throw new LogUnavailableError(error);
-      } finally {
-        this.#polling = null;
-      }
-    })();
+    this.#polling ??= this.checkHead().finally(() => {
+      this.#polling = null;
+    });
     return this.#polling;
   }
 
-  #hear(head: bigint): void {
-    this.#heardAt = performance.now();
-    if (head > this.#known) this.#known = head;
-    if (this.#known > this.#head && this.#heardAt > 0) void this.#catchUp();
+  /** Takes the database's word of how much was erased when it was asked: whoever missed one forgets everything. */
+  #verify({ erasures, askedAt }: Word): boolean {
+    const upToDate = erasures === this.#erasures;
+    if (erasures > this.#erasures) {
+      this.#erasures = erasures;
+      this.#ring = [];
+      this.#ringFrom = this.#head;
+    }
+    if (askedAt > this.#heardAt) this.#heardAt = askedAt;
+    return upToDate;
   }
 
-  /** Takes what this process just appended after `base`. */
-  push(base: bigint, events: readonly RecordedEvent[]): void {
-    const last = events[events.length - 1] as RecordedEvent;
+  #hear(head: bigint): void {
+    if (head > this.#known) this.#known = head;
+    if (this.#known > this.#head) void this.#catchUp();
+  }
+
+  /** Takes what this process just appended after `base`. What was erased since is not in it: then it is read anew. */
+  push(base: bigint, events: readonly RecordedEvent[], word: Word): void {
+    const upToDate = this.#verify(word);
+    const last = events.at(-1);
+    if (!last) return;
     if (last.position > this.#known) this.#known = last.position;
-    this.#heardAt = performance.now();
-    if (base === this.#head && !this.#closed) {
+    if (upToDate && base === this.#head && !this.#closed) {
       for (const event of events) this.#ring.push(event);
       this.#advance(last.position);
     } else {
@@ -141,8 +192,11 @@ export class TailHub {
     try {
       while (this.#head < this.#known && !this.#closed) {
         const from = this.#head;
+        const erasures = this.#erasures;
         const { events, position } = await this.#history(from, maxBatchEvents);
         if (events.length === 0) break;
+        // Erased while it was read: read again.
+        if (erasures !== this.#erasures) continue;
         // Own appends may have come in meanwhile: only what follows the head is new.
         const behind = Number(this.#head - from);
         if (BigInt(events.length) !== position - from) this.gaps++;
@@ -162,7 +216,7 @@ export class TailHub {
   }
 
   /** Forgets the content of an erased stream. */
-  forget(stream: string): void {
+  #forget(stream: string): void {
     for (let i = 0; i < this.#ring.length; i++) {
       if (this.#ring[i]?.stream === stream) this.#ring[i] = null;
     }
@@ -180,6 +234,11 @@ export class TailHub {
         continue;
       }
       if (position < this.#head) {
+        if (performance.now() - this.#heardAt > trustMemoryMs) {
+          await this.#poll().catch(() => this.#wait(signal));
+          this.#complainWhenSilent();
+          continue;
+        }
         const start = Number(position - this.#ringFrom);
         const slice = this.#ring.slice(start, start + maxBatchEvents);
         position += BigInt(slice.length);
@@ -197,6 +256,12 @@ export class TailHub {
         throw new LogUnavailableError(new Error(`no word from the database for ${Math.round(silentMs)} ms`));
       if (silentMs <= silenceMs && position >= this.#head) yield { events: [], position };
     }
+  }
+
+  #complainWhenSilent(): void {
+    const silentMs = performance.now() - this.#heardAt;
+    if (silentMs > unavailableMs)
+      throw new LogUnavailableError(new Error(`no word from the database for ${Math.round(silentMs)} ms`));
   }
 
   /** Until something new, the signal, or the progress interval; true for the first. */

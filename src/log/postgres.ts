@@ -6,10 +6,12 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import type { EventCodec } from '../../schemas/index.ts';
-import { bigintArray, intArray, textArray } from '../platform/pg-arrays.ts';
+import { sleep } from '../platform/clock.ts';
+import { isConnectionTrouble } from '../platform/postgres.ts';
 import { type Commit, type Log, LogUnavailableError, type Outcome, type RecordedEvent } from './log.ts';
+import { appendQuery, flushParameters, refusal, type Verdict } from './postgres-flush.ts';
 import { decodeRow, type EventRow, eventColumns } from './postgres-rows.ts';
-import { TailHub } from './postgres-tail.ts';
+import { destroyClient, TailHub, trustMemoryMs } from './postgres-tail.ts';
 import { type Waiting, waiting } from './waiting.ts';
 
 /** How the adapter runs. Times in milliseconds. */
@@ -38,14 +40,12 @@ export interface FlushReport {
 /** Bytes of one flush at most: about what 1,000 sends hold. */
 const maxFlushBytes = 4 * 1024 * 1024;
 
-interface Verdict {
-  readonly ord: number;
-  readonly is: 'conflict' | 'replayed' | 'taken';
-  readonly position?: string;
-  readonly revision?: number;
-  readonly name?: string;
-  readonly stream?: string;
-  readonly made?: string | null;
+interface FlushAnswer {
+  /** The position before the flush. */
+  readonly base: bigint;
+  /** Streams erased before it. */
+  readonly erasures: number;
+  readonly verdicts: readonly Verdict[];
 }
 
 /** Opens the log. The database must have been migrated (`logMigrations`). Rejects when it cannot be reached. */
@@ -66,7 +66,8 @@ export class PostgresLog implements Log {
   #scheduled = false;
   #closed = false;
   #idle: (() => void)[] = [];
-  #vacuumDue = false;
+  /** What an earlier process erased may still stand on the disk. */
+  #vacuumDue = true;
   #vacuumTimer: NodeJS.Timeout | undefined;
 
   constructor(options: PostgresLogOptions) {
@@ -82,7 +83,7 @@ export class PostgresLog implements Log {
       max: 4,
       application_name: 'parley-log-read',
       connectionTimeoutMillis: 5_000,
-      query_timeout: 60_000,
+      query_timeout: 15_000,
     });
     this.#reads.on('error', () => {});
     this.#hub = new TailHub(options.url, (from, max) => this.#history(from, max));
@@ -185,10 +186,15 @@ export class PostgresLog implements Log {
     const started = performance.now();
     let failed = false;
     try {
-      const { base, verdicts } = await this.#call(batch);
-      this.#settle(batch, base, verdicts);
+      const answer = await this.#call(batch);
+      this.#settle(batch, answer, started);
     } catch (error) {
       failed = true;
+      if (batch.length > 1 && error instanceof pg.DatabaseError && !isConnectionTrouble(error)) {
+        // Postgres will not have one of them: the others are not to suffer for it.
+        for (const entry of batch) await this.#flush([entry]);
+        return;
+      }
       const reason = error instanceof Error ? error.message : String(error);
       for (const entry of batch) entry.settle({ outcome: 'unknown', reason });
     }
@@ -199,7 +205,7 @@ export class PostgresLog implements Log {
     }
   }
 
-  async #call(batch: readonly Waiting[]): Promise<{ base: bigint; verdicts: Verdict[] }> {
+  async #call(batch: readonly Waiting[]): Promise<FlushAnswer> {
     const values = flushParameters(batch);
     const client = await this.#connect();
     let timer: NodeJS.Timeout | undefined;
@@ -208,15 +214,15 @@ export class PostgresLog implements Log {
         timer = setTimeout(() => reject(new Error('the append timed out')), this.#options.flushTimeoutMs + 500);
       });
       const { rows } = await Promise.race([
-        client.query<[string, Verdict[] | null]>({ ...appendQuery, values }),
+        client.query<[string, string, Verdict[] | null]>({ ...appendQuery, values }),
         expired,
       ]);
-      const [base, verdicts] = rows[0] as [string, Verdict[] | null];
-      return { base: BigInt(base), verdicts: verdicts ?? [] };
+      const [base, erasures, verdicts] = rows[0] as [string, string, Verdict[] | null];
+      return { base: BigInt(base), erasures: Number(erasures), verdicts: verdicts ?? [] };
     } catch (error) {
       // Whatever happened, this connection is not trusted again; a statement of ours still running is ended with it.
       this.#appender = null;
-      client.end().catch(() => {});
+      destroyClient(client);
       throw error;
     } finally {
       clearTimeout(timer);
@@ -247,15 +253,15 @@ export class PostgresLog implements Log {
         await client.connect();
         return client;
       } catch (error) {
-        client.end().catch(() => {});
+        destroyClient(client);
         if (this.#closed || performance.now() + delayMs > deadline) throw new LogUnavailableError(error);
         await new Promise((resolve) => setTimeout(resolve, delayMs));
       }
     }
   }
 
-  #settle(batch: readonly Waiting[], base: bigint, verdicts: readonly Verdict[]): void {
-    const refused = new Map(verdicts.map((verdict) => [verdict.ord, verdict]));
+  #settle(batch: readonly Waiting[], { base, erasures, verdicts }: FlushAnswer, started: number): void {
+    const refused: ReadonlyMap<number, Verdict> = new Map(verdicts.map((verdict) => [verdict.ord, verdict]));
     const recorded: RecordedEvent[] = [];
     let position = base;
     for (let i = 0; i < batch.length; i++) {
@@ -283,7 +289,7 @@ export class PostgresLog implements Log {
       }
       settle({ outcome: 'written', position, revision: expected + commit.events.length });
     }
-    if (recorded.length > 0) this.#hub.push(base, recorded);
+    this.#hub.push(base, recorded, { erasures, askedAt: started });
   }
 
   async read(stream: string, from = 0): Promise<{ events: RecordedEvent[]; revision: number; closed: boolean }> {
@@ -331,8 +337,9 @@ export class PostgresLog implements Log {
 
   async erase(stream: string): Promise<void> {
     await this.#query('SELECT log.erase($1, $2, $3)', [stream, randomUUID(), Date.now()]);
-    this.#hub.forget(stream);
     this.#vacuumDue = true;
+    // From then on no process serves from a memory that has not heard of it.
+    await sleep(trustMemoryMs);
   }
 
   /** Erased content leaves the disk: Postgres keeps the old version of a row until it is vacuumed. */
@@ -348,12 +355,12 @@ export class PostgresLog implements Log {
     try {
       return await this.#reads.query<R>(text, values);
     } catch (error) {
-      if (error instanceof pg.DatabaseError && !error.code?.startsWith('57P')) throw error;
-      throw new LogUnavailableError(error);
+      throw isConnectionTrouble(error) ? new LogUnavailableError(error) : error;
     }
   }
 
   async close(): Promise<void> {
+    if (this.#closed) return;
     this.#closed = true;
     clearInterval(this.#vacuumTimer);
     if (this.#flushing || this.#queue.length > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
@@ -362,93 +369,4 @@ export class PostgresLog implements Log {
     await appender?.end().catch(() => {});
     await this.#reads.end();
   }
-}
-
-/** The parameters are binary arrays: see platform/pg-arrays.ts. */
-const appendQuery = {
-  name: 'log-append',
-  text: `SELECT base, verdicts FROM log.append($1::text[], $2::int[], $3::int[], $4::text[], $5::bigint[], $6::text[],
-    $7::int[], $8::int[], $9::text[], $10::int[], $11::text[],
-    $12::int[], $13::text[], $14::text[], $15::bigint[], $16::int[], $17::text[])`,
-  rowMode: 'array' as const,
-};
-
-function flushParameters(batch: readonly Waiting[]): Buffer[] {
-  const streams: string[] = [];
-  const expected: number[] = [];
-  const counts: number[] = [];
-  const commitIds: string[] = [];
-  const ats: number[] = [];
-  const metas: (string | null)[] = [];
-  const events = {
-    commit: [] as number[],
-    index: [] as number[],
-    type: [] as string[],
-    version: [] as number[],
-    data: [] as string[],
-  };
-  const claims = {
-    commit: [] as number[],
-    name: [] as string[],
-    made: [] as (string | null)[],
-    until: [] as (number | null)[],
-  };
-  const releases = { commit: [] as number[], name: [] as string[] };
-  for (let i = 0; i < batch.length; i++) {
-    const { commit, data, versions, meta } = batch[i] as Waiting;
-    const ord = i + 1;
-    streams.push(commit.stream);
-    expected.push(commit.expected);
-    counts.push(commit.events.length);
-    commitIds.push(commit.commitId);
-    ats.push(commit.at);
-    metas.push(meta);
-    for (let index = 0; index < data.length; index++) {
-      events.commit.push(ord);
-      events.index.push(index);
-      events.type.push((commit.events[index] as Commit['events'][number]).type);
-      events.version.push(versions[index] as number);
-      events.data.push(data[index] as string);
-    }
-    for (const claim of commit.claims ?? []) {
-      claims.commit.push(ord);
-      claims.name.push(claim.name);
-      claims.made.push(claim.made ?? null);
-      claims.until.push(claim.atLeastUntil ?? null);
-    }
-    for (const name of commit.releases ?? []) {
-      releases.commit.push(ord);
-      releases.name.push(name);
-    }
-  }
-  return [
-    textArray(streams),
-    intArray(expected),
-    intArray(counts),
-    textArray(commitIds),
-    bigintArray(ats),
-    textArray(metas),
-    intArray(events.commit),
-    intArray(events.index),
-    textArray(events.type),
-    intArray(events.version),
-    textArray(events.data),
-    intArray(claims.commit),
-    textArray(claims.name),
-    textArray(claims.made),
-    bigintArray(claims.until),
-    intArray(releases.commit),
-    textArray(releases.name),
-  ];
-}
-
-function refusal(verdict: Verdict): Outcome {
-  const { is, revision = -1 } = verdict;
-  if (is === 'replayed') return { outcome: 'replayed', position: BigInt(verdict.position ?? 0), revision };
-  if (is === 'conflict') return { outcome: 'conflict', revision };
-  return {
-    outcome: 'taken',
-    name: verdict.name ?? '',
-    by: { stream: verdict.stream ?? '', made: verdict.made ?? null },
-  };
 }

@@ -9,7 +9,7 @@ export interface Waiting {
   /** Version of each event's type. */
   readonly versions: readonly number[];
   readonly meta: string | null;
-  /** An upper bound of the UTF-8 bytes of it all. */
+  /** UTF-8 bytes of all events. */
   readonly bytes: number;
   settle: (outcome: Outcome) => void;
 }
@@ -17,13 +17,17 @@ export interface Waiting {
 /** Spells a commit out. Throws TooLargeError above the limits of the port. */
 export function waiting(commit: Commit, codec: EventCodec): Waiting {
   if (commit.events.length === 0) throw new TypeError('a commit holds at least one event');
+  if (commit.claims && new Set(commit.claims.map(({ name }) => name)).size < commit.claims.length) {
+    throw new TypeError('a commit claims a name once');
+  }
   const meta = commit.meta && (commit.meta.actor || commit.meta.trace) ? JSON.stringify(commit.meta) : null;
+  const metaBytes = meta === null ? 0 : Buffer.byteLength(meta);
   const data: string[] = [];
   const versions: number[] = [];
   let bytes = 0;
   for (const event of commit.events) {
     const text = JSON.stringify(event.data);
-    const size = eventBytes(text) + (meta?.length ?? 0);
+    const size = Buffer.byteLength(text) + metaBytes;
     if (size > maxEventBytes) throw new TooLargeError('event', size, maxEventBytes);
     bytes += size;
     data.push(text);
@@ -31,9 +35,4 @@ export function waiting(commit: Commit, codec: EventCodec): Waiting {
   }
   if (bytes > maxCommitBytes) throw new TooLargeError('commit', bytes, maxCommitBytes);
   return { commit, data, versions, meta, bytes, settle: () => {} };
-}
-
-/** UTF-8 bytes, counted exactly only where it could matter: most events are far below any limit. */
-function eventBytes(text: string): number {
-  return text.length * 3 <= 64 * 1024 ? text.length : Buffer.byteLength(text);
 }
