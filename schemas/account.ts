@@ -28,3 +28,8 @@ export const accountEvents = {
   ),
   SessionEnded: defineEvent(accountRef.extend({ session: z.string(), reason: z.enum(['logout', 'token-reused']) })),
 };
+
+/** How e-mail addresses compare: without case (MessageJS sheet, section 4). Claims and rows hold this form. */
+export function normalizeEmail(email: string): string {
+  return email.trim().toLowerCase();
+}

@@ -51,7 +51,8 @@ export function eventCodec(definitions: Readonly<Record<string, EventDefinition>
     },
     upcast(type, version, data) {
       const definition = known.get(type);
-      if (!definition || version > definition.version) throw new UnknownEventError(type, version, definition?.version);
+      if (!definition || version < 1 || version > definition.version)
+        throw new UnknownEventError(type, version, definition?.version);
       let current = data;
       for (let v = version; v < definition.version; v++) current = definition.upcasters[v]?.(current);
       return current;

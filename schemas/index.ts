@@ -16,7 +16,7 @@ import { keyEvents } from './key.ts';
 import { templateEvents } from './template.ts';
 import { workspaceEvents } from './workspace.ts';
 
-export { tiers } from './account.ts';
+export { normalizeEmail, tiers } from './account.ts';
 export { connectorTypes } from './connector.ts';
 export type { EventMeta, RecordedEvent } from './envelope.ts';
 export { defineEvent, type EventCodec, type EventDefinition, eventCodec, UnknownEventError } from './event.ts';

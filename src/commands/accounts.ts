@@ -1,4 +1,5 @@
-import { account, type Tier } from '../domain/account.ts';
+import { normalizeEmail } from '../../schemas/index.ts';
+import { type AccountState, account, type Tier } from '../domain/account.ts';
 import { DomainError } from '../domain/errors.ts';
 import { type SessionState, session } from '../domain/session.ts';
 import { hmac, type PasswordHasher, randomHex, sha256 } from '../platform/crypto.ts';
@@ -23,6 +24,7 @@ export interface OpenSession {
   readonly account: number;
   readonly session: string;
   readonly refreshToken: string;
+  readonly position: bigint | null;
 }
 
 /** An account as its opener sees it. */
@@ -31,11 +33,7 @@ export interface OpenedAccount {
   readonly email: string;
   readonly displayName: string | null;
   readonly openedAt: number;
-}
-
-/** E-mail addresses compare without case (MessageJS sheet, section 4). */
-export function normalizeEmail(email: string): string {
-  return email.trim().toLowerCase();
+  readonly position: bigint | null;
 }
 
 /** Commands on accounts and sessions. */
@@ -71,7 +69,8 @@ export class AccountCommands {
           actorOf(workspace, id, input.trace),
           { isNew: true, claims },
         );
-        return { account: id, email: input.email, displayName: input.displayName, openedAt: written.at };
+        const { at: openedAt, position } = written;
+        return { account: id, email: input.email, displayName: input.displayName, openedAt, position };
       });
     } catch (error) {
       if (error instanceof ClaimTakenError) throw new DomainError('identifier-taken');
@@ -94,7 +93,7 @@ export class AccountCommands {
     const { door, refreshLifeMs } = this.#options;
     const name = randomId();
     const secret = randomHex(32);
-    await door.execute(
+    const { position } = await door.execute(
       session,
       streams.session(name),
       {
@@ -109,7 +108,7 @@ export class AccountCommands {
       actorOf(workspace, id, trace),
       { isNew: true },
     );
-    return { workspace, account: id, session: name, refreshToken: refreshToken(name, secret) };
+    return { workspace, account: id, session: name, refreshToken: refreshToken(name, secret), position };
   }
 
   /** Rotates a refresh token. Throws `credential-invalid`, `session-ended`, `token-reused`. */
@@ -141,20 +140,29 @@ export class AccountCommands {
       account: state.account,
       session: name,
       refreshToken: refreshToken(name, next),
+      position: written.position,
     };
   }
 
-  /** Ends a session; nothing happens when it has ended, or never was. */
-  async endSession(name: string, trace?: string): Promise<void> {
+  /** Ends a session and answers its position; null, and nothing happens, when it has ended or never was. */
+  async endSession(name: string, trace?: string): Promise<bigint | null> {
     const { door } = this.#options;
     const state = await door.load(session, streams.session(name));
-    if (!state.exists || state.ended) return;
-    await door.execute(
+    if (!state.exists || state.ended) return null;
+    const { position } = await door.execute(
       session,
       streams.session(name),
       { command: 'EndSession', session: name },
       actorOf(state.workspace, state.account, trace),
     );
+    return position;
+  }
+
+  /** State of an account; throws `not-found`. */
+  async account(workspace: number, id: number): Promise<AccountState> {
+    const state = await this.#options.door.load(account, streams.account(workspace, id));
+    if (!state.exists) throw new DomainError('not-found');
+    return state;
   }
 
   /** The session of a token. Throws `credential-invalid` when it has ended or its account is gone. */

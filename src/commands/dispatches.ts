@@ -35,8 +35,14 @@ export interface SendRequest {
   readonly idempotencyKey?: string;
 }
 
+/** An accepted message, and where it stands in the log: null for a replay, which wrote nothing. */
+export interface AcceptedSend {
+  readonly dispatch: string;
+  readonly position: bigint | null;
+}
+
 /** How one message of a batch was answered. */
-export type SendResult = { readonly dispatch: string } | { readonly refused: DomainError };
+export type SendResult = AcceptedSend | { readonly refused: DomainError };
 
 /** What of a dispatch is known without reading its stream. */
 export interface KnownDispatch {
@@ -87,9 +93,9 @@ export class DispatchCommands {
    * Accepts one message: checks quota, connector, template and recipient in this order, renders, appends.
    * The same idempotency key again answers the first dispatch. Throws DomainError.
    */
-  async send(key: AuthenticatedKey, request: SendRequest, trace?: string): Promise<string> {
+  async send(key: AuthenticatedKey, request: SendRequest, trace?: string): Promise<AcceptedSend> {
     const [result] = await this.sendAll(key, [request], trace);
-    if (result && 'dispatch' in result) return result.dispatch;
+    if (result && 'dispatch' in result) return result;
     throw result?.refused ?? new Error('a send without a result');
   }
 
@@ -122,7 +128,7 @@ export class DispatchCommands {
       } catch (error) {
         if (!(error instanceof DomainError)) throw error;
         const replayed = request.idempotencyKey !== undefined && (await this.#exists(id));
-        results[at] = replayed ? { dispatch: id } : { refused: error };
+        results[at] = replayed ? { dispatch: id, position: null } : { refused: error };
       }
     }
     if (pending.size > 0) left += await this.#appendSends(pending, results, actor);
@@ -153,10 +159,11 @@ export class DispatchCommands {
       const outcome = outcomes[i] as Outcome;
       // A conflict is the replay: the stream stands already. It uses no quota.
       if (outcome.outcome === 'conflict') unused++;
-      else if (outcome.outcome !== 'unknown' && outcome.outcome !== 'taken' && outcome.position > position)
-        position = outcome.position;
-      const result = outcome.outcome === 'unknown' ? { refused: new DomainError('unavailable') } : { dispatch };
-      for (const at of items) results[at] = result;
+      const at = 'position' in outcome ? outcome.position : null;
+      if (at !== null && at > position) position = at;
+      const result =
+        outcome.outcome === 'unknown' ? { refused: new DomainError('unavailable') } : { dispatch, position: at };
+      for (const item of items) results[item] = result;
     }
     if (position > 0n) door.acknowledged(actor, position);
     return unused;

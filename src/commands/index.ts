@@ -13,9 +13,10 @@ export type { DispatchState, DispatchStatus } from '../domain/dispatch.ts';
 export { DomainError, type ErrorCode, errorCatalogue } from '../domain/errors.ts';
 export type { TemplateState } from '../domain/template.ts';
 export type { WorkspaceState } from '../domain/workspace.ts';
-export { AccountCommands, normalizeEmail, type OpenedAccount, type OpenSession } from './accounts.ts';
+export { AccountCommands, type OpenedAccount, type OpenSession } from './accounts.ts';
 export { type HighestId, IdAllocator, type IdKind, idKinds } from './allocator.ts';
 export {
+  type AcceptedSend,
   DispatchCommands,
   type DispatchRecord,
   type KnownDispatch,
@@ -28,4 +29,4 @@ export { commandMigrations } from './migrations.ts';
 export * from './providers.ts';
 export { type MonthCount, Quota } from './quota.ts';
 export { ACCOUNTS_WORKSPACE, MAIN_WORKSPACE, SERVICE_ACCOUNT, streams } from './streams.ts';
-export { type AuthenticatedKey, type IssuedKey, WorkspaceCommands } from './workspaces.ts';
+export { type AuthenticatedKey, type Changed, type IssuedKey, WorkspaceCommands } from './workspaces.ts';

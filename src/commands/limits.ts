@@ -27,7 +27,10 @@ interface Block {
   points: number;
   /** Points that all processes together can still lease, as last heard. */
   open: number;
+  /** End of the window, milliseconds since the epoch; 0 until the first lease has told. */
   endsAt: number;
+  /** The limit at which a lease found nothing left in this window; 0 while none did. */
+  spentAt: number;
   lease: Promise<void> | null;
 }
 
@@ -52,28 +55,28 @@ export class RateLimiter {
     this.#clock = clock;
   }
 
-  /** Takes points; synchronous while a block lasts. */
+  /** Takes points; synchronous while a block lasts, and when the window is known to be used up. */
   take(limit: RateLimit, points = 1): RateTaken | Promise<RateTaken> {
     if (limit.limit === 0) return { granted: points, limit: 0, remaining: 0, resetAt: 0 };
     const now = this.#clock.now();
     let block = this.#blocks.get(limit.scope);
-    if (!block || block.endsAt <= now) {
-      block = { points: 0, open: limit.limit, endsAt: 0, lease: null };
+    if (!block || (block.endsAt !== 0 && block.endsAt <= now)) {
+      block = { points: 0, open: limit.limit, endsAt: 0, spentAt: 0, lease: null };
       this.#remember(limit.scope, block);
     }
-    if (block.points >= points) return give(block, limit, points);
+    if (block.points >= points || block.spentAt >= limit.limit) return give(block, limit, points);
     return this.#leaseAndTake(block, limit, points);
   }
 
   async #leaseAndTake(block: Block, limit: RateLimit, points: number): Promise<RateTaken> {
-    // Who waited for another's lease may find it used up: each round leases anew until there is nothing left to lease.
-    while (block.points < points && (block.open > 0 || block.endsAt === 0)) {
+    // Who waited for another's lease may find it used up: each round leases anew until a lease finds nothing left. Asking
+    // until then, and not just until all is given out, is what makes storage notice who goes over the limit (`blockMs`).
+    while (block.points < points && block.spentAt < limit.limit) {
       block.lease ??= this.#lease(block, limit, points).finally(() => {
         block.lease = null;
       });
       await block.lease;
     }
-    if (block.points === 0) this.#blocks.delete(limit.scope);
     return give(block, limit, points);
   }
 
@@ -86,12 +89,16 @@ export class RateLimiter {
         [limit.scope, wanted, limit.limit, limit.windowMs, limit.blockMs ?? 0, now],
       );
       const row = rows[0] as (typeof rows)[number];
-      block.points += Number(row.granted);
+      const granted = Number(row.granted);
+      const endsAt = Number(row.ends_at);
+      // Points of a window that has ended meanwhile end with it.
+      if (block.endsAt !== 0 && block.endsAt !== endsAt) block.points = 0;
+      block.points += granted;
       block.open = Math.max(0, limit.limit - Number(row.used));
-      block.endsAt = Number(row.ends_at);
+      block.endsAt = endsAt;
+      if (granted === 0) block.spentAt = limit.limit;
     } catch {
       block.points += wanted;
-      block.open = Math.max(0, block.open - wanted);
       block.endsAt ||= now + limit.windowMs;
     }
   }

@@ -4,7 +4,7 @@ import { DomainError } from '../domain/errors.ts';
 import { type KeyState, key } from '../domain/key.ts';
 import { type TemplateState, template } from '../domain/template.ts';
 import { type WorkspaceState, workspace } from '../domain/workspace.ts';
-import { equalSecrets, hmac, randomHex, type Sealer, sha256 } from '../platform/crypto.ts';
+import { hmac, randomHex, type Sealer, sha256 } from '../platform/crypto.ts';
 import type { IdSpeller } from '../platform/ids.ts';
 import { type IdAllocator, idKinds } from './allocator.ts';
 import type { Actor, CommandDoor } from './door.ts';
@@ -39,6 +39,12 @@ export interface AuthenticatedKey {
   readonly owner: { readonly workspace: number; readonly account: number };
 }
 
+/** What a command left behind, and where it stands in the log (null when there was nothing to do). */
+export interface Changed<State> {
+  readonly state: State;
+  readonly position: bigint | null;
+}
+
 type Changes<T> = { readonly [K in keyof T]?: T[K] | undefined };
 
 /** Commands on projects and on what lives in them: keys, connectors, templates. */
@@ -53,18 +59,18 @@ export class WorkspaceCommands {
   async openProject(
     actor: Actor,
     input: { name: string; description: string | null },
-  ): Promise<{ workspace: number; state: WorkspaceState }> {
+  ): Promise<Changed<WorkspaceState> & { workspace: number }> {
     const { door, ids } = this.#options;
     return ids.next(ACCOUNTS_WORKSPACE, 'workspace', async (id) => {
       const owner = { workspace: actor.workspace, account: actor.account };
-      const { state } = await door.execute(
+      const { state, position } = await door.execute(
         workspace,
         streams.workspace(id),
         { command: 'OpenWorkspace', workspace: id, kind: 'project', owner, ...input },
         actor,
         { isNew: true },
       );
-      return { workspace: id, state };
+      return { workspace: id, state, position };
     });
   }
 
@@ -88,18 +94,15 @@ export class WorkspaceCommands {
     actor: Actor,
     id: number,
     changes: Changes<{ name: string; description: string | null }>,
-  ): Promise<WorkspaceState> {
+  ): Promise<Changed<WorkspaceState>> {
     const command = { command: 'ChangeWorkspace', workspace: id, ...given(changes) } as const;
-    return (await this.#options.door.execute(workspace, streams.workspace(id), command, actor)).state;
+    return this.#options.door.execute(workspace, streams.workspace(id), command, actor);
   }
 
-  async deleteProject(actor: Actor, id: number): Promise<void> {
-    await this.#options.door.execute(
-      workspace,
-      streams.workspace(id),
-      { command: 'DeleteWorkspace', workspace: id },
-      actor,
-    );
+  /** Answers the position. Throws `not-found`. */
+  async deleteProject(actor: Actor, id: number): Promise<bigint | null> {
+    const command = { command: 'DeleteWorkspace', workspace: id } as const;
+    return (await this.#options.door.execute(workspace, streams.workspace(id), command, actor)).position;
   }
 
   /** Issues a key. `rateLimit` is in messages an hour. */
@@ -123,10 +126,10 @@ export class WorkspaceCommands {
     });
   }
 
-  /** Throws `not-found`. */
-  async revokeKey(actor: Actor, workspaceId: number, id: number): Promise<void> {
+  /** Answers the position. Throws `not-found`. */
+  async revokeKey(actor: Actor, workspaceId: number, id: number): Promise<bigint | null> {
     const command = { command: 'RevokeKey', workspace: workspaceId, key: id } as const;
-    await this.#options.door.execute(key, streams.key(workspaceId, id), command, actor);
+    return (await this.#options.door.execute(key, streams.key(workspaceId, id), command, actor)).position;
   }
 
   /**
@@ -158,7 +161,8 @@ export class WorkspaceCommands {
 
   #judge(state: KeyState, home: WorkspaceState, parts: PresentedKey): AuthenticatedKey {
     if (!state.exists || !home.exists || !home.owner) throw new DomainError('credential-invalid');
-    if (!equalSecrets(sha256(parts.secret), state.secretHash)) throw new DomainError('credential-invalid');
+    // Hashes of secrets of 256 bits: how long the comparison takes tells nothing of use.
+    if (sha256(parts.secret) !== state.secretHash) throw new DomainError('credential-invalid');
     if (state.expiresAt !== null && state.expiresAt <= this.#options.door.clock.now())
       throw new DomainError('credential-expired');
     return { workspace: parts.workspace, key: parts.id, rateLimit: state.rateLimit, owner: home.owner };
@@ -169,7 +173,7 @@ export class WorkspaceCommands {
     actor: Actor,
     workspaceId: number,
     input: { connectorType: ConnectorType; name: string; credentials: Credentials },
-  ): Promise<{ connector: number; state: ConnectorState }> {
+  ): Promise<Changed<ConnectorState> & { connector: number }> {
     const { door, ids } = this.#options;
     const { connectorType, name, credentials } = input;
     return ids.next(workspaceId, 'connector', async (id) => {
@@ -181,10 +185,16 @@ export class WorkspaceCommands {
         ...this.#sealed(connectorType, credentials),
       };
       const stream = streams.connector(workspaceId, id);
-      const { state } = await door.execute(connector, stream, { command: 'CreateConnector', ...data }, actor, {
-        isNew: true,
-      });
-      return { connector: id, state };
+      const { state, position } = await door.execute(
+        connector,
+        stream,
+        { command: 'CreateConnector', ...data },
+        actor,
+        {
+          isNew: true,
+        },
+      );
+      return { connector: id, state, position };
     });
   }
 
@@ -210,7 +220,7 @@ export class WorkspaceCommands {
     workspaceId: number,
     id: number,
     changes: Changes<{ name: string; isActive: boolean; credentials: Credentials }>,
-  ): Promise<ConnectorState> {
+  ): Promise<Changed<ConnectorState>> {
     const { door } = this.#options;
     const { credentials, ...plain } = changes;
     const { connectorType } = await this.connector(workspaceId, id);
@@ -221,12 +231,13 @@ export class WorkspaceCommands {
       ...given(plain),
       ...(credentials && this.#sealed(connectorType, credentials)),
     } as const;
-    return (await door.execute(connector, streams.connector(workspaceId, id), command, actor)).state;
+    return door.execute(connector, streams.connector(workspaceId, id), command, actor);
   }
 
-  async deleteConnector(actor: Actor, workspaceId: number, id: number): Promise<void> {
+  /** Answers the position. Throws `connector-not-found`. */
+  async deleteConnector(actor: Actor, workspaceId: number, id: number): Promise<bigint | null> {
     const command = { command: 'DeleteConnector', workspace: workspaceId, connector: id } as const;
-    await this.#options.door.execute(connector, streams.connector(workspaceId, id), command, actor);
+    return (await this.#options.door.execute(connector, streams.connector(workspaceId, id), command, actor)).position;
   }
 
   /** What a receipt calls a sender, as it stands in events and tables. */
@@ -238,14 +249,14 @@ export class WorkspaceCommands {
     actor: Actor,
     workspaceId: number,
     input: Pick<EventData<'TemplateCreated'>, 'name' | 'connectorType' | 'content' | 'variables'>,
-  ): Promise<{ template: number; state: TemplateState }> {
+  ): Promise<Changed<TemplateState> & { template: number }> {
     const { door, ids } = this.#options;
     return ids.next(workspaceId, 'template', async (id) => {
       const command = { command: 'CreateTemplate', workspace: workspaceId, template: id, ...input } as const;
-      const { state } = await door.execute(template, streams.template(workspaceId, id), command, actor, {
+      const { state, position } = await door.execute(template, streams.template(workspaceId, id), command, actor, {
         isNew: true,
       });
-      return { template: id, state };
+      return { template: id, state, position };
     });
   }
 
@@ -261,14 +272,15 @@ export class WorkspaceCommands {
     workspaceId: number,
     id: number,
     changes: Changes<{ name: string; content: string; variables: string[]; isActive: boolean }>,
-  ): Promise<TemplateState> {
+  ): Promise<Changed<TemplateState>> {
     const command = { command: 'ChangeTemplate', workspace: workspaceId, template: id, ...given(changes) } as const;
-    return (await this.#options.door.execute(template, streams.template(workspaceId, id), command, actor)).state;
+    return this.#options.door.execute(template, streams.template(workspaceId, id), command, actor);
   }
 
-  async deleteTemplate(actor: Actor, workspaceId: number, id: number): Promise<void> {
+  /** Answers the position. Throws `template-not-found`. */
+  async deleteTemplate(actor: Actor, workspaceId: number, id: number): Promise<bigint | null> {
     const command = { command: 'DeleteTemplate', workspace: workspaceId, template: id } as const;
-    await this.#options.door.execute(template, streams.template(workspaceId, id), command, actor);
+    return (await this.#options.door.execute(template, streams.template(workspaceId, id), command, actor)).position;
   }
 
   #sealed(connectorType: ConnectorType, credentials: Credentials): { sealed: string; senderHash: string | null } {

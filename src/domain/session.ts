@@ -52,6 +52,7 @@ export const session: Aggregate<SessionState, SessionCommand> = {
 
   decide(state, command) {
     if (command.command === 'StartSession') {
+      if (state.exists) throw new DomainError('already-exists');
       const { command: _, ...data } = command;
       return [event('SessionStarted', data)];
     }

@@ -32,6 +32,11 @@ export interface Consumer {
    * holds now: `batch.to`, or another when somebody else moved it; the feed goes on from there.
    */
   handle(batch: FeedBatch): Promise<bigint>;
+  /**
+   * Asked when a batch could begin that is not full: more events are gathered until the answer resolves or the batch is
+   * full. Without it, or without an answer, batches begin at once. Larger batches cost less; later ones are less fresh.
+   */
+  gather?(): Promise<void> | undefined;
 }
 
 /** The feed. */
@@ -39,6 +44,24 @@ export interface Feed {
   readonly partitions: number;
   /** Runs a consumer until the signal aborts. Rejects only with an event that this code cannot read. */
   consume(consumer: Consumer, signal: AbortSignal): Promise<void>;
+}
+
+/** The log's history, as rebuilds read it: the part of the log's port that they need. */
+export interface History {
+  /** One bounded page of events after `from`; `position` is where the next page begins. */
+  page(
+    from: bigint,
+    maxEvents: number,
+  ): Promise<{ readonly events: readonly RecordedEvent[]; readonly position: bigint; readonly atHead: boolean }>;
+  /** The last position of the log. */
+  head(): Promise<bigint>;
+}
+
+/** Where consumers say what went wrong. A pino logger is one. */
+export interface ConsumerLogger {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
 }
 
 /**

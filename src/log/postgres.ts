@@ -244,7 +244,7 @@ export class PostgresLog implements Log {
         connectionString: this.#options.url,
         application_name: 'parley-log-append',
         connectionTimeoutMillis: 2_000,
-        options: `-c transaction_timeout=${this.#options.flushTimeoutMs} -c idle_in_transaction_session_timeout=${this.#options.flushTimeoutMs} -c synchronous_commit=on -c jit=off -c plan_cache_mode=force_generic_plan`,
+        options: `-c transaction_timeout=${this.#options.flushTimeoutMs} -c idle_in_transaction_session_timeout=${this.#options.flushTimeoutMs} -c synchronous_commit=on -c jit=off -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off`,
       });
       client.on('error', () => {
         this.#appender = null;

@@ -135,7 +135,7 @@ export function text<D extends string | null>(
   return variable<string, D>({ expects, read: (given) => (pattern.test(given) ? given : undefined) }, fallback, about);
 }
 
-/** An address of one of some schemes (`http:`), without query, fragment and the slash at its end. */
+/** An address of one of some schemes (`http:`), without user, query, fragment and the slash at its end. */
 export function address<D extends string | null>(
   fallback: D,
   schemes: readonly string[],
@@ -144,7 +144,7 @@ export function address<D extends string | null>(
   const expects = `an address that begins with ${schemes.map((scheme) => `${scheme}//`).join(' or ')}`;
   const read = (given: string) => {
     const url = URL.canParse(given) ? new URL(given) : null;
-    const plain = url !== null && schemes.includes(url.protocol) && url.hostname !== '' && !/[?#]/.test(given);
+    const plain = url !== null && schemes.includes(url.protocol) && url.hostname !== '' && !/[?#@]/.test(given);
     return plain ? given.replace(/\/+$/, '') : undefined;
   };
   return variable<string, D>({ expects, read }, fallback, about);

@@ -66,7 +66,7 @@ const environment = z.object({
   ),
   DATABASE_URL: databaseAddress({
     meaning:
-      'Postgres 14 or newer to use; empty: our own, with its data in `PARLEY_DATA`. ' +
+      'Postgres 17 or newer to use; empty: our own, with its data in `PARLEY_DATA`. ' +
       'With it `JWT_SECRET`, `ENCRYPTION_KEY` and `ID_KEY` are required',
     secret: true,
   }),
@@ -341,6 +341,9 @@ export function apiBaseUrl(config: Config, port: number = config.http.port): str
   return config.http.apiBaseUrl ?? `http://localhost:${port}`;
 }
 
+const otelRow =
+  "| `OTEL_*` | | | OpenTelemetry's own: traces are exported (OTLP, HTTP with JSON) when `OTEL_EXPORTER_OTLP_ENDPOINT` is set |";
+
 /** The table of all variables, Markdown. */
 export function configTable(): string {
   const rows = Object.entries(environment.shape).map(([name, schema]) => {
@@ -349,5 +352,5 @@ export function configTable(): string {
     const fallback = about.fallback === '' ? '' : `\`${about.fallback}\``;
     return `| \`${name}\` | ${fallback} | ${about.unit ?? ''} | ${about.meaning.replaceAll('|', '\\|')} |`;
   });
-  return ['| Variable | Default | Unit | Meaning |', '|---|---|---|---|', ...rows].join('\n');
+  return ['| Variable | Default | Unit | Meaning |', '|---|---|---|---|', ...rows, otelRow].join('\n');
 }

@@ -4,13 +4,16 @@ import {
   createDecipheriv,
   createHash,
   createHmac,
+  createSecretKey,
+  hash,
+  type KeyObject,
   randomBytes,
   timingSafeEqual,
 } from 'node:crypto';
 
 /** Hex SHA-256 of a text: how key secrets and refresh tokens are kept. */
 export function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
+  return hash('sha256', text);
 }
 
 /** Compares two texts of any length in constant time. */
@@ -22,15 +25,29 @@ export function equalSecrets(a: string, b: string): boolean {
 
 /** HMAC-SHA-256 of labelled parts; no two lists of parts give the same input. */
 export function hmac(key: Buffer, ...parts: readonly string[]): Buffer {
-  const mac = createHmac('sha256', key);
-  for (const part of parts) mac.update(`${Buffer.byteLength(part)}:${part}`);
-  return mac.digest();
+  let input = '';
+  for (const part of parts) input += `${Buffer.byteLength(part)}:${part}`;
+  return createHmac('sha256', keyObject(key)).update(input).digest();
+}
+
+const keyObjects = new WeakMap<Buffer, KeyObject>();
+
+/** The same key as a KeyObject: an HMAC takes 5 µs with one, 20 µs with a Buffer. */
+export function keyObject(key: Buffer): KeyObject {
+  let known = keyObjects.get(key);
+  if (!known) {
+    known = createSecretKey(key);
+    keyObjects.set(key, known);
+  }
+  return known;
 }
 
 /** Hex of n random bytes. */
 export function randomHex(bytes: number): string {
   return randomBytes(bytes).toString('hex');
 }
+
+const authTagLength = 16;
 
 /**
  * Seals secrets before they become events: AES-256-GCM with a 16-byte random IV. The text is
@@ -65,7 +82,8 @@ export class Sealer {
     const [version, id = '', iv = '', tag = '', sealed = ''] = text.split('.');
     const key = this.#keys.get(id);
     if (version !== 'v1' || !key) throw new Error('sealed with a key that is not configured (ENCRYPTION_KEY)');
-    const decipher = createDecipheriv('aes-256-gcm', key, Buffer.from(iv, 'base64url'));
+    // A shorter tag would be taken for what it is: one of 4 bytes is guessed.
+    const decipher = createDecipheriv('aes-256-gcm', key, Buffer.from(iv, 'base64url'), { authTagLength });
     decipher.setAuthTag(Buffer.from(tag, 'base64url'));
     return Buffer.concat([decipher.update(Buffer.from(sealed, 'base64url')), decipher.final()]).toString('utf8');
   }

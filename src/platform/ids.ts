@@ -4,6 +4,7 @@
  * version 8, and written in base 36 or as a UUID. What does not decode is no id.
  */
 import { createHash, createHmac, randomBytes } from 'node:crypto';
+import { keyObject } from './crypto.ts';
 
 /** What a spelled id stands for. */
 export interface IdParts {
@@ -98,7 +99,7 @@ export class IdSpeller {
   #round(round: number, half: bigint): bigint {
     const input = Buffer.allocUnsafe(8);
     input.writeBigUInt64BE(half);
-    const digest = createHmac('sha256', this.#roundKeys[round] as Buffer)
+    const digest = createHmac('sha256', keyObject(this.#roundKeys[round] as Buffer))
       .update(input)
       .digest();
     return digest.readBigUInt64BE() & halfMask;

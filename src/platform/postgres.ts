@@ -28,8 +28,10 @@ export function openPool(options: PoolOptions): pg.Pool {
     connectionTimeoutMillis: 3_000,
     options: settings.join(' '),
   });
-  // Without a listener an idle connection that breaks would end the process.
+  // Without listeners a connection that breaks would end the process: while it is idle by the pool's, while somebody
+  // holds it by its own. Who holds it learns of it at the next query.
   pool.on('error', () => {});
+  pool.on('connect', (client) => client.on('error', () => {}));
   return pool;
 }
 

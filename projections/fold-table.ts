@@ -1,0 +1,116 @@
+import type pg from 'pg';
+import { boolArray, doubleArray, intArray, textArray } from '../src/platform/pg-arrays.ts';
+import type { Queryable } from './projection.ts';
+import { cleanOptional, ms } from './sql.ts';
+
+/** Kinds of column: `time` is milliseconds since the epoch here and `timestamptz` there, `json` any JSON value. */
+type ColumnKind = 'int' | 'text' | 'bool' | 'time' | 'json';
+
+type Cell = number | string | boolean | null | readonly string[];
+
+/** A table whose rows are read, changed in memory and written back, once per batch: for what changes seldom. */
+export interface FoldTable<Row> {
+  /** The rows of these keys, by `keyOf`. Locked until the transaction ends. */
+  load(client: Queryable, keys: readonly (readonly number[])[]): Promise<Map<string, Row>>;
+  /** Inserts or overwrites, sorted by key. A row that was erased meanwhile stays as it is. */
+  save(client: Queryable, rows: readonly Row[]): Promise<void>;
+}
+
+/** A key as text. */
+export function keyOf(key: readonly number[]): string {
+  return key.join('/');
+}
+
+/** Makes the statements of a table. The first `keyColumns` columns are its primary key, all `int`. */
+export function foldTable<Row extends { readonly [C in keyof Row]: Cell }>(
+  table: string,
+  keyColumns: number,
+  columns: { readonly [C in keyof Row]: ColumnKind },
+  options: { readonly erasable: boolean },
+): FoldTable<Row> {
+  const names = Object.keys(columns) as (keyof Row & string)[];
+  const keys = names.slice(0, keyColumns);
+  const rowKey = (row: Row) => keys.map((name) => row[name] as number);
+  const cast = (name: keyof Row & string) => {
+    if (columns[name] === 'time') return `to_timestamp(u.${name} / 1000)`;
+    return columns[name] === 'json' ? `u.${name}::jsonb` : `u.${name}`;
+  };
+  const rest = names.slice(keyColumns);
+  const loadText = `SELECT ${names.map((n) => (columns[n] === 'time' ? `${ms(`t.${n}`)} AS ${n}` : `t.${n}`)).join(', ')}
+    FROM ${table} t JOIN unnest(${keys.map((_, i) => `$${i + 1}::int[]`).join(', ')}) AS u(${keys.join(', ')}) USING (${keys.join(', ')})
+    ORDER BY ${keys.map((name) => `t.${name}`).join(', ')} FOR UPDATE OF t`;
+  const saveText = `INSERT INTO ${table} AS t (${names.join(', ')})
+    SELECT ${names.map(cast).join(', ')}
+      FROM unnest(${names.map((name, i) => `$${i + 1}::${arrayTypes[columns[name]]}`).join(', ')}) AS u(${names.join(', ')})
+    ON CONFLICT (${keys.join(', ')}) DO UPDATE SET ${rest.map((name) => `${name} = excluded.${name}`).join(', ')}
+    ${options.erasable ? 'WHERE NOT t.erased' : ''}`;
+  return {
+    async load(client, wanted) {
+      if (wanted.length === 0) return new Map();
+      const values = keys.map((_, i) => intArray(wanted.map((key) => key[i] as number)));
+      const { rows } = await client.query<Row & pg.QueryResultRow>({ text: loadText, values });
+      return new Map(rows.map((row) => [keyOf(rowKey(row)), row as Row]));
+    },
+    async save(client, rows) {
+      if (rows.length === 0) return;
+      const sorted = rows.toSorted((a, b) => compareKeys(rowKey(a), rowKey(b)));
+      const values = names.map((name) =>
+        encode(
+          columns[name],
+          sorted.map((row) => row[name]),
+        ),
+      );
+      await client.query({ text: saveText, values });
+    },
+  };
+}
+
+const arrayTypes = { int: 'int[]', text: 'text[]', bool: 'bool[]', time: 'float8[]', json: 'text[]' } as const;
+
+function encode(kind: ColumnKind, cells: readonly Cell[]): Buffer {
+  switch (kind) {
+    case 'int':
+      return intArray(cells as (number | null)[]);
+    case 'bool':
+      return boolArray(cells as (boolean | null)[]);
+    case 'time':
+      return doubleArray(cells as (number | null)[]);
+    case 'text':
+      return textArray((cells as (string | null)[]).map(cleanOptional));
+    case 'json':
+      return textArray(cells.map((cell) => (cell === null ? null : JSON.stringify(cell, cleanJson))));
+  }
+}
+
+/** jsonb holds neither NUL nor half of a surrogate pair. */
+function cleanJson(_: string, value: unknown): unknown {
+  return typeof value === 'string' ? cleanOptional(value.toWellFormed()) : value;
+}
+
+function compareKeys(a: readonly number[], b: readonly number[]): number {
+  for (let i = 0; i < a.length; i++) {
+    const difference = (a[i] as number) - (b[i] as number);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
+/** Rows of one batch: loaded once, changed by events in their order, and only the changed ones written. */
+export class Fold<Row> {
+  readonly #rows: Map<string, Row>;
+  readonly #changed = new Map<string, Row>();
+  constructor(rows: Map<string, Row>) {
+    this.#rows = rows;
+  }
+  /** Changes one row; `change` is given null when there is none, and answers null to leave it as it is. */
+  change(key: readonly number[], change: (row: Row | null) => Row | null): void {
+    const name = keyOf(key);
+    const next = change(this.#rows.get(name) ?? null);
+    if (next === null) return;
+    this.#rows.set(name, next);
+    this.#changed.set(name, next);
+  }
+  get changed(): Row[] {
+    return [...this.#changed.values()];
+  }
+}

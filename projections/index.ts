@@ -1,0 +1,24 @@
+/** Every projection there is, in the order in which they are applied. The contract is in `projection.ts`. */
+import { accounts } from './accounts/apply.ts';
+import { connectors } from './connectors/apply.ts';
+import { dispatches } from './dispatches/apply.ts';
+import { ids } from './ids/apply.ts';
+import { keys } from './keys/apply.ts';
+import type { Projection } from './projection.ts';
+import { receipts } from './receipts/apply.ts';
+import { templates } from './templates/apply.ts';
+import { workspaces } from './workspaces/apply.ts';
+
+export type { AccountRef, Listed, Page, Projection, Queryable } from './projection.ts';
+
+/** All of them. */
+export const projections: readonly Projection[] = [
+  accounts,
+  workspaces,
+  keys,
+  connectors,
+  templates,
+  dispatches,
+  receipts,
+  ids,
+];

@@ -1,0 +1,32 @@
+/**
+ * The read side: runs projections, rebuilds them, and knows how fresh their rows are (design sections 3.3, 3.8 and 6).
+ *
+ * Promises: rows of projections and the checkpoint of group `projector` change in one transaction. Reads never fail while
+ * a projection is rebuilt: its tables are filled in a schema of their own and swapped in at once.
+ *
+ * A projection whose version changed: tables that today's queries can still read (`readableFrom`) go on serving, as they
+ * were when the new code started, until the rebuilt ones take their place; whatever waits for freshness is told at once
+ * that it is stale. Where today's queries cannot read them, or there are none, `Projector.ready` waits for the rebuild: serve
+ * no reads before it resolves. Two versions of the code side by side: each keeps the tables of its own version only.
+ *
+ * When Postgres is away the projector goes on from its checkpoint when it is back.
+ */
+export { compareWithRebuild, type ProjectionComparison } from './compare.ts';
+export {
+  createFreshness,
+  type Freshness,
+  MalformedPositionError,
+  NotReachedError,
+  PositionAheadError,
+} from './freshness.ts';
+export { readsideMigrations } from './migrations.ts';
+export { readPool } from './pool.ts';
+export { type PositionSource, watchCheckpoint } from './position-source.ts';
+export {
+  type Projector,
+  type ProjectorBatch,
+  type ProjectorOptions,
+  projectorGroup,
+  startProjector,
+} from './projector.ts';
+export { rebuildProjection, UnknownProjectionError } from './rebuild.ts';
