@@ -105,35 +105,59 @@ export class DispatchCommands {
     const actor: Actor = { workspace: key.workspace, account: SERVICE_ACCOUNT, ...(trace !== undefined && { trace }) };
     const tier = this.tierOf(key.owner);
     const limit = monthlyQuota[typeof tier === 'string' ? tier : await tier];
+    const month = quota.month();
     const taking = quota.take(key.owner.workspace, key.owner.account, limit, requests.length);
-    const taken = typeof taking === 'number' ? taking : await taking;
+    let left = typeof taking === 'number' ? taking : await taking;
+    let unused = 0;
 
     const results: (SendResult | undefined)[] = new Array(requests.length);
     const pending = new Map<string, { commit: Commit; items: number[] }>();
-    let left = taken;
-    for (let at = 0; at < requests.length; at++) {
-      const request = requests[at] as SendRequest;
-      const id = this.#dispatchId(key.workspace, request.idempotencyKey);
-      const twin = pending.get(id);
-      if (twin) {
-        twin.items.push(at);
-        continue;
+    try {
+      for (let at = 0; at < requests.length; at++) {
+        const request = requests[at] as SendRequest;
+        const id = this.#dispatchId(key.workspace, request.idempotencyKey);
+        const twin = pending.get(id);
+        if (twin) {
+          twin.items.push(at);
+          continue;
+        }
+        try {
+          if (left <= 0) throw new DomainError('quota-exceeded', undefined, { retryAt: quota.monthEndsAt() });
+          const preparing = this.#prepare(key, request);
+          const commit = this.#commitOf(id, preparing instanceof Promise ? await preparing : preparing, actor);
+          left--;
+          pending.set(id, { commit, items: [at] });
+        } catch (error) {
+          if (!(error instanceof DomainError)) throw error;
+          const replayed = request.idempotencyKey !== undefined && (await this.#exists(id));
+          results[at] = replayed ? { dispatch: id, position: null } : { refused: error };
+        }
       }
-      try {
-        if (left <= 0) throw new DomainError('quota-exceeded', undefined, { retryAt: quota.monthEndsAt() });
-        const preparing = this.#prepare(key, request);
-        const commit = this.#commitOf(id, preparing instanceof Promise ? await preparing : preparing, actor);
-        left--;
-        pending.set(id, { commit, items: [at] });
-      } catch (error) {
-        if (!(error instanceof DomainError)) throw error;
-        const replayed = request.idempotencyKey !== undefined && (await this.#exists(id));
-        results[at] = replayed ? { dispatch: id, position: null } : { refused: error };
-      }
+      if (pending.size > 0) unused = await this.#appendSends(pending, results, actor);
+      left += unused;
+    } finally {
+      quota.giveBack(key.owner.workspace, key.owner.account, limit, left, month);
     }
-    if (pending.size > 0) left += await this.#appendSends(pending, results, actor);
-    quota.giveBack(key.owner.workspace, key.owner.account, limit, left);
-    return results as SendResult[];
+    const sent = results as SendResult[];
+    return unused > 0 ? this.#sendStarved(key, requests, sent, trace) : sent;
+  }
+
+  /** Sends what found no quota left beside replays, which turned out to use none. */
+  async #sendStarved(
+    key: AuthenticatedKey,
+    requests: readonly SendRequest[],
+    results: readonly SendResult[],
+    trace?: string,
+  ): Promise<SendResult[]> {
+    const starved = results.flatMap((result, at) =>
+      'refused' in result && result.refused.code === 'quota-exceeded' ? [at] : [],
+    );
+    if (starved.length === 0) return [...results];
+    const again = starved.map((at) => requests[at] as SendRequest);
+    const sent = await this.sendAll(key, again, trace);
+    const all = [...results];
+    for (const [i, at] of starved.entries()) all[at] = sent[i] as SendResult;
+    return all;
   }
 
   /** Appends what was prepared; answers the points of quota that were not used. */
@@ -238,8 +262,9 @@ export class DispatchCommands {
     const states: (DispatchState | null)[] = records.map(() => null);
     let position = 0n;
     let open = records.map((record, at) => ({ ...record, at }));
-    for (let round = 0; open.length > 0; round++) {
-      if (round >= maxConflicts) throw new DomainError('unavailable');
+    let conflicts = 0;
+    while (open.length > 0) {
+      if (conflicts >= maxConflicts) throw new DomainError('unavailable');
       const { door } = this.#options;
       const now = door.clock.now();
       const attempts: { entry: (typeof open)[number]; commit: Commit; next: DispatchState }[] = [];
@@ -273,6 +298,7 @@ export class DispatchCommands {
         attempts.push({ entry, commit, next });
       }
       const outcomes = attempts.length > 0 ? await door.appendAll(attempts.map(({ commit }) => commit)) : [];
+      if (outcomes.some(({ outcome }) => outcome === 'conflict')) conflicts++;
       attempts.forEach(({ entry }, i) => {
         const outcome = outcomes[i] as Outcome;
         if (outcome.outcome === 'unknown') throw new DomainError('unavailable');

@@ -44,11 +44,19 @@ export class Quota {
     return this.#leaseAndTake(block, { workspace, account, limit, points });
   }
 
-  /** Gives points back that were taken for what was not accepted after all. */
-  giveBack(workspace: number, account: number, limit: number, points = 1): void {
+  /**
+   * Gives points back that were taken for what was not accepted after all. `month` is the one that `month()` named when
+   * they were taken: to the next one they do not belong.
+   */
+  giveBack(workspace: number, account: number, limit: number, points: number, month: string): void {
     if (limit === 0 || points === 0) return;
     const block = this.#block(workspace, account);
-    block.points += points;
+    if (block.month === month) block.points += points;
+  }
+
+  /** The current month, `YYYY-MM`, UTC. */
+  month(): string {
+    return new Date(this.#clock.now()).toISOString().slice(0, 7);
   }
 
   /** The end of the current month, milliseconds since the epoch. */
@@ -81,7 +89,7 @@ export class Quota {
 
   #block(workspace: number, account: number): Block {
     const name = `${workspace}:${account}`;
-    const month = new Date(this.#clock.now()).toISOString().slice(0, 7);
+    const month = this.month();
     let block = this.#blocks.get(name);
     if (block?.month !== month) {
       block = { points: 0, exhausted: false, lease: null, month };

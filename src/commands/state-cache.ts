@@ -10,14 +10,16 @@ export interface Loaded<State> {
 }
 
 interface Entry {
-  state: unknown;
-  revision: number;
+  readonly state: unknown;
+  readonly revision: number;
+  /** Asked for since it was last passed over by the one that makes room. */
+  used: boolean;
   readonly aggregate: Aggregate<unknown, unknown>;
 }
 
 interface Load {
   readonly result: Promise<Entry>;
-  /** Highest revision that the tail delivered while the load was under way. */
+  /** Highest revision that the tail delivered, or this node wrote, while the load was under way. */
   seen: number;
 }
 
@@ -74,6 +76,7 @@ export class StateCache {
   peek<State>(stream: string): Loaded<State> | undefined {
     if (this.#clock.monotonicMs() - this.#heardAt > trustMs) return undefined;
     const entry = this.#entries.get(stream);
+    if (entry) entry.used = true;
     return entry as (Entry & { state: State }) | undefined;
   }
 
@@ -84,9 +87,10 @@ export class StateCache {
 
   /** A state that was just made here: a new stream, loaded without a read. */
   put<State, Command>(aggregate: Aggregate<State, Command>, stream: string, state: State, revision: number): void {
+    this.#saw(stream, revision);
     const known = this.#entries.get(stream);
     if (known && known.revision >= revision) return;
-    this.#store(stream, { state, revision, aggregate: aggregate as Aggregate<unknown, unknown> });
+    this.#store(stream, { state, revision, used: false, aggregate: aggregate as Aggregate<unknown, unknown> });
   }
 
   /** Forgets one stream: the next load reads it. */
@@ -109,7 +113,7 @@ export class StateCache {
       for (;;) {
         const { events, revision } = await this.#log.read(stream);
         const state = events.reduce((current: unknown, event) => aggregate.evolve(current, event), aggregate.initial);
-        const entry: Entry = { state, revision, aggregate };
+        const entry: Entry = { state, revision, used: false, aggregate };
         // Something newer went by while we read: what was read may lack it.
         if ((this.#loads.get(stream)?.seen ?? NO_STREAM) > revision) continue;
         if (revision !== NO_STREAM) this.#store(stream, entry);
@@ -124,21 +128,31 @@ export class StateCache {
 
   #store(stream: string, entry: Entry): void {
     this.#entries.delete(stream);
-    this.#entries.set(stream, entry);
-    if (this.#entries.size > this.#maxEntries) {
-      const oldest = this.#entries.keys().next();
-      if (!oldest.done) this.#entries.delete(oldest.value);
+    // What was used since the last time gets another round: the order of use, without moving an entry at each one.
+    for (const [name, oldest] of this.#entries) {
+      if (this.#entries.size < this.#maxEntries) break;
+      this.#entries.delete(name);
+      if (!oldest.used) continue;
+      oldest.used = false;
+      this.#entries.set(name, oldest);
     }
+    this.#entries.set(stream, entry);
+  }
+
+  /** Whoever is reading the stream now may have been answered without this revision. */
+  #saw(stream: string, revision: number): void {
+    const load = this.#loads.get(stream);
+    if (load && revision > load.seen) load.seen = revision;
   }
 
   #take(stream: string, revision: number, event: Happened): void {
-    const load = this.#loads.get(stream);
-    if (load && revision > load.seen) load.seen = revision;
+    this.#saw(stream, revision);
     const entry = this.#entries.get(stream);
     if (!entry || revision <= entry.revision) return;
     if (revision === entry.revision + 1) {
-      entry.state = entry.aggregate.evolve(entry.state, event);
-      entry.revision = revision;
+      // A new entry: who was given the old one keeps what it was given.
+      const { aggregate, state, used } = entry;
+      this.#entries.set(stream, { aggregate, state: aggregate.evolve(state, event), revision, used });
     } else {
       this.#entries.delete(stream);
     }
@@ -177,9 +191,11 @@ export class StateCache {
 
   async #check(): Promise<void> {
     try {
+      // The answer may be as old as the question.
+      const askedAt = this.#clock.monotonicMs();
       const head = await this.#log.head();
       if (head !== this.#position) this.#entries.clear();
-      this.#heardAt = this.#clock.monotonicMs();
+      this.#heardAt = Math.max(this.#heardAt, askedAt);
     } catch (error) {
       throw asUnavailable(error);
     }

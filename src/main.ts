@@ -1,0 +1,179 @@
+/**
+ * The command line. `parley start` runs the server; the other commands work beside a running one, through its Postgres,
+ * or on a Postgres that runs for their own duration.
+ * Exit status: 0 done, 1 failed, 2 wrong use.
+ */
+import { setMaxListeners } from 'node:events';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { rebuild, stats, tail, tier } from './operations.ts';
+import { ConfigError, loadConfig } from './platform/config.ts';
+import { DataInUseError } from './platform/embedded-postgres.ts';
+import { SchemaTooNewError } from './platform/migrate.ts';
+import { progressLine } from './platform/progress.ts';
+import { startSandbox } from './sandbox/index.ts';
+import { type Parley, startParley } from './wiring.ts';
+
+/** The command was called in a way it does not have. */
+class UsageError extends Error {}
+
+interface Command {
+  readonly usage: string;
+  readonly meaning: string;
+  readonly options?: NonNullable<Parameters<typeof parseArgs>[0]>['options'];
+  run(values: Readonly<Record<string, string | boolean | undefined>>, words: readonly string[]): Promise<void>;
+}
+
+const commands: Readonly<Record<string, Command>> = {
+  start: {
+    usage: 'start [--sandbox]',
+    meaning: 'runs the server; --sandbox: with emulations of the providers behind it',
+    options: { sandbox: { type: 'boolean' } },
+    run: ({ sandbox }) => start(sandbox === true),
+  },
+  sandbox: {
+    usage: 'sandbox [--port N] [--callback-url URL]',
+    meaning: 'runs the emulations of the providers alone (port 8010); callbacks go to URL (http://localhost:8000)',
+    options: { port: { type: 'string' }, 'callback-url': { type: 'string' } },
+    run: ({ port, 'callback-url': callbackUrl }) =>
+      runSandbox(whole('--port', port, 8010), typeof callbackUrl === 'string' ? callbackUrl : 'http://localhost:8000'),
+  },
+  tail: {
+    usage: 'tail [--from P] [--type T]',
+    meaning: 'prints events as JSON lines, from after position P (the head), and goes on until it is stopped',
+    options: { from: { type: 'string' }, type: { type: 'string' } },
+    run: ({ from, type }) =>
+      tail(loadConfig(process.env), {
+        from: from === undefined ? null : BigInt(whole('--from', from, 0)),
+        type: typeof type === 'string' ? type : null,
+        signal: untilStopped(),
+        print: (line) => process.stdout.write(`${line}\n`),
+      }),
+  },
+  rebuild: {
+    usage: 'rebuild <projection>',
+    meaning: 'builds a projection anew beside the old one, and swaps them',
+    run: (_, [name, ...more]) => {
+      if (!name || more.length > 0) throw new UsageError('rebuild takes the name of one projection');
+      const bar = progressLine(process.stdout);
+      return rebuild(loadConfig(process.env), name, (share, text) => bar.show(share, text)).finally(() => bar.end());
+    },
+  },
+  tier: {
+    usage: 'tier <email> free|pro|enterprise',
+    meaning: "sets a user's service level",
+    run: async (_, [email, level, ...more]) => {
+      if (!email || (level !== 'free' && level !== 'pro' && level !== 'enterprise') || more.length > 0) {
+        throw new UsageError('tier takes an e-mail address and one of free, pro, enterprise');
+      }
+      await tier(loadConfig(process.env), email, level);
+      console.log(`${email} is ${level} now`);
+    },
+  },
+  stats: {
+    usage: 'stats',
+    meaning: 'what the log and the read models hold',
+    run: async () => {
+      for (const [name, value] of await stats(loadConfig(process.env))) console.log(`${name.padEnd(34)}${value}`);
+    },
+  },
+};
+
+function help(): string {
+  const lines = Object.values(commands).map(({ usage, meaning }) => `  parley ${usage}\n      ${meaning}`);
+  return ['parley <command>', '', ...lines, '', 'The configuration is environment variables: see README.md.'].join(
+    '\n',
+  );
+}
+
+function whole(option: string, value: string | boolean | undefined, fallback: number): number {
+  if (value === undefined) return fallback;
+  if (typeof value !== 'string' || !/^\d{1,15}$/.test(value)) throw new UsageError(`${option} takes a whole number`);
+  return Number(value);
+}
+
+/** Aborts at the first SIGINT or SIGTERM. */
+function untilStopped(): AbortSignal {
+  const stop = new AbortController();
+  setMaxListeners(0, stop.signal);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort());
+  return stop.signal;
+}
+
+function stopped(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+async function start(sandbox: boolean): Promise<void> {
+  // First of all, so that a signal during the start ends it in order.
+  const signal = untilStopped();
+  const config = loadConfig(process.env);
+  const parley = await startParley(config, { sandbox, env: process.env });
+  announce(parley, config.storage.dataDir);
+  await Promise.race([stopped(signal), parley.failed]);
+  console.log('stopping ...');
+  await parley.close();
+  console.log('stopped');
+}
+
+function announce(parley: Parley, dataDir: string): void {
+  console.log(`Parley is ready at        ${parley.url}`);
+  console.log(`API documentation         ${parley.url}/docs and ${parley.url}/redoc`);
+  console.log(`Data (PARLEY_DATA)        ${path.resolve(dataDir)}`);
+  if (parley.clusterDir) console.log(`PostgreSQL's files        ${parley.clusterDir}`);
+  else console.log('PostgreSQL                DATABASE_URL');
+  if (parley.secretsFile) console.log(`Back up with the data     ${parley.secretsFile}`);
+  if (parley.sandboxUrl) console.log(`Sandbox                   ${parley.sandboxUrl}`);
+}
+
+async function runSandbox(port: number, callbackBaseUrl: string): Promise<void> {
+  const signal = untilStopped();
+  const sandbox = await startSandbox({ port, callbackBaseUrl, log: (text) => console.error(text) });
+  console.log(`The sandbox is ready at ${sandbox.url}; point the server at it with`);
+  console.log(
+    `WHATSAPP_API_URL=${sandbox.whatsappUrl} TELEGRAM_API_URL=${sandbox.telegramUrl} TWILIO_API_URL=${sandbox.twilioUrl}`,
+  );
+  await stopped(signal);
+  await sandbox.close();
+}
+
+async function main(args: readonly string[]): Promise<void> {
+  const [name = '', ...rest] = args;
+  if (['', 'help', '--help', '-h'].includes(name)) return console.log(help());
+  const command = commands[name];
+  if (!command) throw new UsageError(`there is no command ${JSON.stringify(name)}`);
+  if (rest.includes('--help') || rest.includes('-h'))
+    return console.log(`parley ${command.usage}\n    ${command.meaning}`);
+  let parsed: ReturnType<typeof parseArgs>;
+  try {
+    parsed = parseArgs({
+      args: rest,
+      allowPositionals: true,
+      strict: true,
+      ...(command.options && { options: command.options }),
+    });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+  await command.run(parsed.values as Record<string, string | boolean | undefined>, parsed.positionals);
+}
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  if (error instanceof UsageError) {
+    console.error(`parley: ${error.message}\n\n${help()}`);
+    process.exitCode = 2;
+  } else {
+    const plain = error instanceof ConfigError || error instanceof DataInUseError || error instanceof SchemaTooNewError;
+    console.error(plain || !(error instanceof Error) || !process.env.DEBUG ? `parley: ${messageOf(error)}` : error);
+    process.exitCode = 1;
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

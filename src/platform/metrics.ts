@@ -1,0 +1,206 @@
+/**
+ * Metrics, as Prometheus reads them. Rooms are given plain functions: they count through what is made here once, or hand in
+ * a function that is asked when the metrics are read; none of them knows the library.
+ *
+ * Promises: counting on the hot path is a few array writes (labels are resolved when the counter is made); reading never
+ * throws: a source that fails is left out of that reading. Limits: labels come from code and configuration, never from
+ * requests, so that the number of series is bounded.
+ */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { CountFamily, DurationFamily } from './metric-families.ts';
+
+type Maybe<T> = T | Promise<T>;
+
+/** What one flush of the log did. */
+export interface AppendReport {
+  readonly commits: number;
+  readonly durationMs: number;
+  readonly failed: boolean;
+}
+
+/** How far a consumer group is. */
+export interface CheckpointReport {
+  readonly position: bigint;
+  readonly lagEvents: number;
+  readonly lagSeconds: number;
+}
+
+/** Labels of a route. `dialect` is `-` for the host's own. */
+export interface RouteLabels {
+  readonly dialect: string;
+  readonly route: string;
+  readonly method: string;
+}
+
+/** Everything that is measured. */
+export interface Metrics {
+  /** Makes the counter of a dialect's command; it is told of accepted ones, one unless told how many. */
+  acceptedCommands(dialect: string, command: string): (count?: number) => void;
+  appended(report: AppendReport): void;
+  /** Last position of the log, asked when the metrics are read. */
+  observeHead(read: () => Maybe<bigint>): void;
+  observeCheckpoint(group: string, read: () => Maybe<CheckpointReport>): void;
+  /** Makes the counter of one way in which dispatches of a connector type end. */
+  dispatchOutcomes(type: string, outcome: string): (count?: number) => void;
+  observeQueue(queue: string, read: () => number): void;
+  /** Holes met in the log so far: 0 unless something is broken. */
+  observeGaps(read: () => number): void;
+  /** Makes the counter of a route: told of each answer's status and the milliseconds it took. */
+  route(labels: RouteLabels): (status: number, durationMs: number) => void;
+  /** The text of all metrics, and its content type. */
+  read(): Promise<{ readonly text: string; readonly contentType: string }>;
+  /** Lets go of what the library observes. */
+  close(): void;
+}
+
+/** From a millisecond to the time-outs: what an append or an answer may take. */
+const secondsBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const commitBuckets = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
+
+/**
+ * Makes the metrics of one process.
+ * @param processMetrics `false` leaves out those of the process (CPU, memory, event-loop lag)
+ */
+export function createMetrics({ processMetrics = true }: { processMetrics?: boolean } = {}): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  if (processMetrics) collectDefaultMetrics({ register: registry });
+  const accepted = new CountFamily('parley_commands_accepted_total', 'Commands that were accepted and are durable.');
+  const outcomes = new CountFamily('parley_dispatch_outcomes_total', 'Attempts of dispatches, by how they ended.');
+  const requests = new CountFamily('parley_http_requests_total', 'Requests answered.');
+  const durations = new DurationFamily(
+    'parley_http_request_duration_seconds',
+    'Time from a request to the start of its answer.',
+    secondsBuckets,
+  );
+  const batch = new Histogram({
+    name: 'parley_append_batch_commits',
+    help: 'Commits written to the log in one flush.',
+    buckets: commitBuckets,
+    registers,
+  });
+  const appendSeconds = new Histogram({
+    name: 'parley_append_duration_seconds',
+    help: 'Time of one flush to the log, until it was durable.',
+    buckets: secondsBuckets,
+    registers,
+  });
+  const failedAppends = new Counter({
+    name: 'parley_append_failures_total',
+    help: 'Flushes to the log whose outcome was unknown.',
+    registers,
+  });
+  const sources = observed(registers);
+  return {
+    ...sources,
+    acceptedCommands: (dialect, command) => accepted.counter({ dialect, command }),
+    dispatchOutcomes: (type, outcome) => outcomes.counter({ type, outcome }),
+    appended({ commits, durationMs, failed }) {
+      if (failed) return failedAppends.inc();
+      batch.observe(commits);
+      appendSeconds.observe(durationMs / 1_000);
+    },
+    route(labels) {
+      const observe = durations.histogram({ ...labels });
+      const byStatus: ((count?: number) => void)[] = [];
+      return (status, durationMs) => {
+        let counter = byStatus[status];
+        if (counter === undefined) {
+          counter = requests.counter({ ...labels, status: String(status) });
+          byStatus[status] = counter;
+        }
+        counter();
+        observe(durationMs);
+      };
+    },
+    async read() {
+      const own = [accepted, outcomes, requests, durations].map((family) => family.text());
+      return { text: (await registry.metrics()) + own.join(''), contentType: registry.contentType };
+    },
+    close() {
+      registry.clear();
+    },
+  };
+}
+
+/** Gauges whose values are asked for when the metrics are read. */
+function observed(registers: Registry[]) {
+  const heads: (() => Maybe<bigint>)[] = [];
+  const gaps: (() => number)[] = [];
+  const queues = new Map<string, () => number>();
+  const checkpoints = new Map<string, () => Maybe<CheckpointReport>>();
+  new Gauge({
+    name: 'parley_log_head',
+    help: 'Last position of the log.',
+    registers,
+    async collect() {
+      for (const read of heads) await quietly(async () => this.set(Number(await read())));
+    },
+  });
+  new Counter({
+    name: 'log_gap_total',
+    help: 'Holes met in the positions of the log: stays 0.',
+    registers,
+    collect() {
+      this.reset();
+      this.inc(gaps.reduce((sum, read) => sum + read(), 0));
+    },
+  });
+  new Gauge({
+    name: 'parley_queue_depth',
+    help: 'Entries that wait, by queue.',
+    labelNames: ['queue'],
+    registers,
+    collect() {
+      for (const [queue, read] of queues) this.set({ queue }, read());
+    },
+  });
+  observeCheckpoints(checkpoints, registers);
+  return {
+    observeHead: (read: () => Maybe<bigint>) => void heads.push(read),
+    observeGaps: (read: () => number) => void gaps.push(read),
+    observeQueue: (queue: string, read: () => number) => void queues.set(queue, read),
+    observeCheckpoint: (group: string, read: () => Maybe<CheckpointReport>) => void checkpoints.set(group, read),
+  };
+}
+
+function observeCheckpoints(sources: ReadonlyMap<string, () => Maybe<CheckpointReport>>, registers: Registry[]): void {
+  const labelNames = ['group'];
+  const lagEvents = new Gauge({
+    name: 'parley_checkpoint_lag_events',
+    help: 'Events that a consumer group has yet to see.',
+    labelNames,
+    registers,
+  });
+  const lagSeconds = new Gauge({
+    name: 'parley_checkpoint_lag_seconds',
+    help: 'Age of the oldest event that a consumer group has yet to see.',
+    labelNames,
+    registers,
+  });
+  // One question per group and reading: the two gauges above are set by it, and follow it in the text.
+  new Gauge({
+    name: 'parley_checkpoint_position',
+    help: 'Position up to which a consumer group is done.',
+    labelNames,
+    registers,
+    async collect() {
+      for (const [group, read] of sources) {
+        await quietly(async () => {
+          const report = await read();
+          this.set({ group }, Number(report.position));
+          lagEvents.set({ group }, report.lagEvents);
+          lagSeconds.set({ group }, report.lagSeconds);
+        });
+      }
+    },
+  });
+}
+
+async function quietly(work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch {
+    // A source that is away (storage, most likely) must not take the other metrics with it.
+  }
+}
