@@ -1,7 +1,8 @@
 /**
  * The language: every event as a zod schema, with its version and the upcasters from older ones.
  * Imports nothing of ours. An event says what happened, in the words of design section 1; stored events are never
- * rewritten, a changed shape is a new version with an upcaster. `schema` is checked where commands append.
+ * rewritten, a changed shape is a new version with an upcaster. The command door checks events against their schemas before
+ * it appends them, but for dispatches, whose rate forbids it: tests hold the rules of dispatches against their schemas.
  *
  * Ids are integers counted per (workspace, kind); dispatch and session ids are spelled, unguessable texts.
  * Times inside data are milliseconds since the epoch; the time of an event itself is in its envelope (`at`).

@@ -27,7 +27,7 @@ export async function findConnector(
 ): Promise<ConnectorView | null> {
   const { rows } = await db.query<ConnectorView>({
     text: `SELECT ${columns} FROM connectors c
-      WHERE c.workspace = $1 AND c.connector = $2 AND NOT c.deleted AND ${living('c')}`,
+      WHERE c.workspace = $1 AND c.connector = $2 AND NOT c.deleted AND ${living('$1')}`,
     values: [workspace, connector],
   });
   return rows[0] ?? null;
@@ -37,13 +37,13 @@ export async function findConnector(
 export async function listConnectors(db: Queryable, workspace: number, page?: Page): Promise<Listed<ConnectorView>> {
   const [{ rows }, total] = await Promise.all([
     db.query<ConnectorView>({
-      text: `SELECT ${columns} FROM connectors c WHERE c.workspace = $1 AND NOT c.deleted AND ${living('c')}
+      text: `SELECT ${columns} FROM connectors c WHERE c.workspace = $1 AND NOT c.deleted AND ${living('$1')}
         ORDER BY c.created_at DESC, c.connector DESC LIMIT $2 OFFSET $3`,
       values: [workspace, page?.limit ?? null, page?.offset ?? 0],
     }),
     db.query<{ count: number }>({
       text: `SELECT count(*)::int AS count FROM connectors c
-        WHERE c.workspace = $1 AND NOT c.deleted AND ${living('c')}`,
+        WHERE c.workspace = $1 AND NOT c.deleted AND ${living('$1')}`,
       values: [workspace],
     }),
   ]);
@@ -53,7 +53,7 @@ export async function listConnectors(db: Queryable, workspace: number, page?: Pa
 /** The connectors, of any workspace, that a provider's receipt can mean when it names this sender. */
 export async function connectorsBySender(db: Queryable, senderHash: string): Promise<ConnectorView[]> {
   const { rows } = await db.query<ConnectorView>({
-    text: `SELECT ${columns} FROM connectors c WHERE c.sender_hash = $1 AND NOT c.deleted AND ${living('c')}
+    text: `SELECT ${columns} FROM connectors c WHERE c.sender_hash = $1 AND NOT c.deleted AND ${living('c.workspace')}
       ORDER BY c.workspace, c.connector`,
     values: [senderHash],
   });

@@ -48,6 +48,23 @@ export function daysOf({ fromMs, toMs }: Range): { first: number; last: number; 
   return { first, last, edges };
 }
 
+/** The range made longer to whole days where nothing lies in what that adds, as when it ends now. */
+async function widened(db: Queryable, workspace: number, range: Range): Promise<Range> {
+  const { fromMs, toMs } = range;
+  const begin = Math.floor(fromMs / dayMs) * dayMs;
+  const end = Math.ceil((toMs + 1) / dayMs) * dayMs;
+  if (fromMs > toMs || (begin === fromMs && end === toMs + 1)) return range;
+  const { rows } = await db.query<{ before: boolean; after: boolean }>({
+    text: `SELECT
+        EXISTS (SELECT FROM dispatches WHERE workspace = $1 AND created_at >= to_timestamp($2::float8 / 1000)
+          AND created_at < to_timestamp($3::float8 / 1000)) AS before,
+        EXISTS (SELECT FROM dispatches WHERE workspace = $1 AND created_at > to_timestamp($4::float8 / 1000)
+          AND created_at < to_timestamp($5::float8 / 1000)) AS after`,
+    values: [workspace, begin, fromMs, toMs, end],
+  });
+  return { fromMs: rows[0]?.before ? fromMs : begin, toMs: rows[0]?.after ? toMs : end - 1 };
+}
+
 /** Days that `date` holds and that every log lies in. */
 const firstDay = -700_000;
 const lastDay = 2_900_000;
@@ -65,7 +82,7 @@ export async function countStatuses(
   wanted: { readonly workspace: number; readonly erasedToo: boolean } & Partial<Range>,
 ): Promise<DayCounts[]> {
   const { workspace, erasedToo, fromMs = firstDay * dayMs, toMs = (lastDay + 1) * dayMs - 1 } = wanted;
-  const { first, last, edges } = daysOf({ fromMs, toMs });
+  const { first, last, edges } = daysOf(await widened(db, workspace, { fromMs, toMs }));
   const minus = (status: string) => (erasedToo ? status : `${status} - erased_${status} AS ${status}`);
   const status = (name: string) => `count(*) FILTER (WHERE d.status = '${name}')::int`;
   const edge = (
@@ -84,7 +101,7 @@ export async function countStatuses(
         ${edges.map((_, i) => `UNION ALL (${edge(4 + 2 * i)})`).join(' ')}
       ) c
       WHERE c.pending + c.sent + c.delivered + c.failed > 0
-        AND NOT EXISTS (SELECT FROM workspaces w WHERE w.workspace = $1 AND w.deleted)
+        AND ${living('$1')}
       ORDER BY c.day, c.connector_type`,
     values: [workspace, clampDay(first), clampDay(last), ...edges.flatMap((range) => [range.fromMs, range.toMs])],
   });
@@ -139,7 +156,7 @@ export async function usage(
   const { rows } = await db.query<Counts & { connectorType: ConnectorType }>(
     'workspace' in of
       ? {
-          text: `SELECT ${sums} FROM dispatch_days d WHERE d.workspace = $1 AND ${living('d')} GROUP BY 1`,
+          text: `SELECT ${sums} FROM dispatch_days d WHERE d.workspace = $1 AND ${living('$1')} GROUP BY 1`,
           values: [of.workspace],
         }
       : {

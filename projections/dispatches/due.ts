@@ -28,7 +28,7 @@ export async function connectorsDue(
             WHERE d.due IS NOT NULL AND (d.workspace, d.connector) > (w.workspace, w.connector)
             ORDER BY d.workspace, d.connector, d.due LIMIT 1) n
       )
-      SELECT w.workspace, w.connector, ${ms('w.due')} AS "earliestDue" FROM waiting w WHERE ${living('w')}
+      SELECT w.workspace, w.connector, ${ms('w.due')} AS "earliestDue" FROM waiting w WHERE ${living('w.workspace')}
         ORDER BY w.due, w.workspace, w.connector`,
     values: [],
   });
@@ -72,7 +72,7 @@ export async function pendingDispatches(
         json_build_object('workspace', d.owner_workspace, 'account', d.owner_account) AS owner, d.recipient AS "to", d.text,
         d.attempts, ${ms('d.due')} AS due, ${ms('d.created_at')} AS "createdAt", d.revision
       FROM dispatches d
-      WHERE d.workspace = $1 AND d.connector = $2 AND d.due <= to_timestamp($3::float8 / 1000) AND ${living('d')}
+      WHERE d.workspace = $1 AND d.connector = $2 AND d.due <= to_timestamp($3::float8 / 1000) AND ${living('$1')}
         ${after ? 'AND (d.due, d.dispatch) > (to_timestamp($4::float8 / 1000), $5)' : 'AND $4::float8 IS NULL AND $5::text IS NULL'}
       ORDER BY d.due, d.dispatch LIMIT $6`,
     values: [workspace, connector, nowMs, after?.due ?? null, after?.dispatch ?? null, limit],

@@ -12,6 +12,8 @@ export { analytics, type Counts, monthAccepted, type UsageCounts, usage, workspa
 export { connectorsDue, type DueConnector, type PendingDispatch, pendingDispatches } from './due.ts';
 export type { DispatchStatus } from './evolve.ts';
 
+const dayMs = 86_400_000;
+
 /** A dispatch as it can be read. Times are milliseconds since the epoch. */
 export interface DispatchView {
   readonly dispatch: string;
@@ -45,7 +47,7 @@ const columns = `d.dispatch, d.workspace, d.connector, d.connector_type AS "conn
 /** One dispatch, of whatever workspace, or null. */
 export async function findDispatch(db: Queryable, dispatch: string): Promise<DispatchView | null> {
   const { rows } = await db.query<DispatchView>({
-    text: `SELECT ${columns} FROM dispatches d WHERE d.dispatch = $1 AND NOT d.erased AND ${living('d')}`,
+    text: `SELECT ${columns} FROM dispatches d WHERE d.dispatch = $1 AND NOT d.erased AND ${living('d.workspace')}`,
     values: [dispatch],
   });
   return rows[0] ?? null;
@@ -58,34 +60,52 @@ export interface DispatchFilter extends Partial<Range> {
   readonly connectorType?: ConnectorType;
 }
 
-/** Dispatches of a workspace, newest first, and how many there are in all: exact, from roll-ups as far as they reach. */
-export async function listDispatches(db: Queryable, filter: DispatchFilter & Page): Promise<Listed<DispatchView>> {
-  const { workspace, status, connectorType, fromMs = null, toMs = null, limit, offset } = filter;
-  const [{ rows }, total] = await Promise.all([
-    db.query<DispatchView>({
-      text: `SELECT ${columns} FROM dispatches d
-        WHERE d.workspace = $1 AND NOT d.erased AND ${living('d')}
-          ${status === undefined ? 'AND $2::text IS NULL' : 'AND d.status = $2::text'}
-          ${connectorType === undefined ? 'AND $3::text IS NULL' : 'AND d.connector_type = $3::text'}
-          ${fromMs === null ? 'AND $4::float8 IS NULL' : 'AND d.created_at >= to_timestamp($4::float8 / 1000)'}
-          ${toMs === null ? 'AND $5::float8 IS NULL' : 'AND d.created_at <= to_timestamp($5::float8 / 1000)'}
-        ORDER BY d.created_at DESC, d.dispatch DESC LIMIT $6 OFFSET $7`,
-      values: [workspace, status ?? null, connectorType ?? null, fromMs, toMs, limit, offset],
-    }),
-    countDispatches(db, filter),
-  ]);
-  return { items: rows, total };
+/** How many dispatches a filter finds on each day (days since the epoch), newest first. */
+async function matchesByDay(db: Queryable, filter: DispatchFilter): Promise<[day: number, matches: number][]> {
+  const { workspace, status, connectorType, fromMs, toMs } = filter;
+  const range = { ...(fromMs === undefined ? {} : { fromMs }), ...(toMs === undefined ? {} : { toMs }) };
+  const days = new Map<number, number>();
+  for (const row of await countStatuses(db, { workspace, ...range, erasedToo: false })) {
+    if (connectorType !== undefined && row.connectorType !== connectorType) continue;
+    const matches = status === undefined ? row.pending + row.sent + row.delivered + row.failed : row[status];
+    const day = Date.parse(row.day) / dayMs;
+    if (matches > 0) days.set(day, (days.get(day) ?? 0) + matches);
+  }
+  return [...days].sort(([a], [b]) => b - a);
 }
 
-/** How many dispatches a filter finds. */
-export async function countDispatches(db: Queryable, filter: DispatchFilter): Promise<number> {
-  const counts = await countStatuses(db, { ...filter, erasedToo: false });
-  let total = 0;
-  for (const row of counts) {
-    if (filter.connectorType !== undefined && row.connectorType !== filter.connectorType) continue;
-    total += filter.status === undefined ? row.pending + row.sent + row.delivered + row.failed : row[filter.status];
+/** The days that a page lies in, and its offset among their dispatches: the days before them need not be read. */
+function daysOfPage(days: readonly [day: number, matches: number][], page: Page) {
+  let { offset } = page;
+  let first = 0;
+  for (; first < days.length && offset >= (days[first]?.[1] ?? 0); first++) offset -= days[first]?.[1] ?? 0;
+  let last = first;
+  for (let wanted = offset + page.limit; last < days.length - 1; last++) {
+    wanted -= days[last]?.[1] ?? 0;
+    if (wanted <= 0) break;
   }
-  return total;
+  return { newest: days[first]?.[0], oldest: days[last]?.[0], offset };
+}
+
+/** Dispatches of a workspace, newest first, and how many there are in all: exact, from roll-ups as far as they reach. */
+export async function listDispatches(db: Queryable, filter: DispatchFilter & Page): Promise<Listed<DispatchView>> {
+  const { workspace, status, connectorType, fromMs, toMs, limit } = filter;
+  const days = await matchesByDay(db, filter);
+  const total = days.reduce((sum, [, matches]) => sum + matches, 0);
+  const { newest, oldest, offset } = daysOfPage(days, filter);
+  if (newest === undefined || oldest === undefined || limit <= 0) return { items: [], total };
+  const from = Math.max(oldest * dayMs, fromMs ?? Number.NEGATIVE_INFINITY);
+  const to = Math.min((newest + 1) * dayMs - 1, toMs ?? Number.POSITIVE_INFINITY);
+  const { rows } = await db.query<DispatchView>({
+    text: `SELECT ${columns} FROM dispatches d
+      WHERE d.workspace = $1 AND NOT d.erased AND ${living('$1')}
+        AND d.created_at BETWEEN to_timestamp($2::float8 / 1000) AND to_timestamp($3::float8 / 1000)
+        AND ${status === undefined ? '$4::text IS NULL' : 'd.status = $4::text'}
+        AND ${connectorType === undefined ? '$5::text IS NULL' : 'd.connector_type = $5::text'}
+      ORDER BY d.created_at DESC, d.dispatch DESC LIMIT $6 OFFSET $7`,
+    values: [workspace, from, to, status ?? null, connectorType ?? null, limit, offset],
+  });
+  return { items: rows, total };
 }
 
 /**
@@ -98,7 +118,7 @@ export async function dispatchesByExternalId(
 ): Promise<DispatchView[]> {
   const { rows } = await db.query<DispatchView>({
     text: `SELECT ${columns} FROM dispatches d
-      WHERE d.external_id = $1 AND d.connector_type = $2 AND ${living('d')}
+      WHERE d.external_id = $1 AND d.connector_type = $2 AND ${living('d.workspace')}
         AND ($3::text IS NULL OR EXISTS (SELECT FROM connectors c
           WHERE c.workspace = d.workspace AND c.connector = d.connector AND c.sender_hash = $3))
       ORDER BY d.created_at DESC, d.dispatch DESC LIMIT 10`,

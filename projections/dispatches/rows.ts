@@ -24,7 +24,7 @@ const load = {
 
 /**
  * Inserts dispatches that were just accepted, the hot path: every column that is the same in all of them stands in the
- * statement. Answers those that were there already: tombstones.
+ * statement. Answers those that were there already, as tombstones.
  */
 export async function insertAccepted(client: Queryable, accepted: readonly Accepted[]): Promise<Set<string>> {
   const count = accepted.length;
@@ -61,6 +61,8 @@ export async function insertAccepted(client: Queryable, accepted: readonly Accep
     text: 'SELECT dispatch FROM unnest($1::text[]) AS u(dispatch) JOIN dispatches USING (dispatch) WHERE erased',
     values: [textArray(ids)],
   });
+  if (rows.length !== count - (rowCount ?? 0))
+    throw new Error('a dispatch that was accepted already was accepted again');
   return new Set(rows.map((row) => row.dispatch));
 }
 

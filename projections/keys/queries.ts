@@ -22,7 +22,7 @@ const columns = `k.workspace, k.key, k.name, k.mode, k.rate_limit AS "rateLimit"
 export async function findKey(db: Queryable, workspace: number, key: number): Promise<KeyView | null> {
   const { rows } = await db.query<KeyView>({
     text: `SELECT ${columns} FROM keys k LEFT JOIN key_usage u USING (workspace, key)
-      WHERE k.workspace = $1 AND k.key = $2 AND NOT k.deleted AND ${living('k')}`,
+      WHERE k.workspace = $1 AND k.key = $2 AND NOT k.deleted AND ${living('$1')}`,
     values: [workspace, key],
   });
   return rows[0] ?? null;
@@ -33,12 +33,12 @@ export async function listKeys(db: Queryable, workspace: number, page?: Page): P
   const [{ rows }, total] = await Promise.all([
     db.query<KeyView>({
       text: `SELECT ${columns} FROM keys k LEFT JOIN key_usage u USING (workspace, key)
-        WHERE k.workspace = $1 AND NOT k.deleted AND ${living('k')}
+        WHERE k.workspace = $1 AND NOT k.deleted AND ${living('$1')}
         ORDER BY k.created_at DESC, k.key DESC LIMIT $2 OFFSET $3`,
       values: [workspace, page?.limit ?? null, page?.offset ?? 0],
     }),
     db.query<{ count: number }>({
-      text: `SELECT count(*)::int AS count FROM keys k WHERE k.workspace = $1 AND NOT k.deleted AND ${living('k')}`,
+      text: `SELECT count(*)::int AS count FROM keys k WHERE k.workspace = $1 AND NOT k.deleted AND ${living('$1')}`,
       values: [workspace],
     }),
   ]);

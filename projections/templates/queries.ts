@@ -22,7 +22,7 @@ const columns = `t.workspace, t.template, t.connector_type AS "connectorType", t
 export async function findTemplate(db: Queryable, workspace: number, template: number): Promise<TemplateView | null> {
   const { rows } = await db.query<TemplateView>({
     text: `SELECT ${columns} FROM templates t
-      WHERE t.workspace = $1 AND t.template = $2 AND NOT t.deleted AND ${living('t')}`,
+      WHERE t.workspace = $1 AND t.template = $2 AND NOT t.deleted AND ${living('$1')}`,
     values: [workspace, template],
   });
   return rows[0] ?? null;
@@ -32,13 +32,13 @@ export async function findTemplate(db: Queryable, workspace: number, template: n
 export async function listTemplates(db: Queryable, workspace: number, page?: Page): Promise<Listed<TemplateView>> {
   const [{ rows }, total] = await Promise.all([
     db.query<TemplateView>({
-      text: `SELECT ${columns} FROM templates t WHERE t.workspace = $1 AND NOT t.deleted AND ${living('t')}
+      text: `SELECT ${columns} FROM templates t WHERE t.workspace = $1 AND NOT t.deleted AND ${living('$1')}
         ORDER BY t.created_at DESC, t.template DESC LIMIT $2 OFFSET $3`,
       values: [workspace, page?.limit ?? null, page?.offset ?? 0],
     }),
     db.query<{ count: number }>({
       text: `SELECT count(*)::int AS count FROM templates t
-        WHERE t.workspace = $1 AND NOT t.deleted AND ${living('t')}`,
+        WHERE t.workspace = $1 AND NOT t.deleted AND ${living('$1')}`,
       values: [workspace],
     }),
   ]);

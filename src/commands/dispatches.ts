@@ -122,7 +122,8 @@ export class DispatchCommands {
           continue;
         }
         try {
-          if (left <= 0) throw new DomainError('quota-exceeded', undefined, { retryAt: quota.monthEndsAt() });
+          if (left <= 0)
+            throw new DomainError('quota-exceeded', undefined, { retryAt: quota.monthEndsAt(), details: { limit } });
           const preparing = this.#prepare(key, request);
           const commit = this.#commitOf(id, preparing instanceof Promise ? await preparing : preparing, actor);
           left--;

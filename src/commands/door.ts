@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { DomainEvent } from '../../schemas/index.ts';
+import { checkEvent, type DomainEvent } from '../../schemas/index.ts';
 import type { Aggregate, Happened } from '../domain/aggregate.ts';
 import { DomainError } from '../domain/errors.ts';
 import {
@@ -116,6 +116,7 @@ export class CommandDoor {
         ? { state: aggregate.initial, revision: NO_STREAM }
         : await this.states.load(aggregate, stream);
       const events = aggregate.decide(state, command);
+      events.forEach(checkEvent);
       const at = this.clock.now();
       if (events.length === 0) return { events, state, revision, position: null, at };
       const { claims, releases } = options;

@@ -24,6 +24,13 @@ export {
   type SendResult,
 } from './dispatches.ts';
 export { type Actor, ClaimTakenError, CommandDoor } from './door.ts';
+export {
+  type ErasedDispatch,
+  type ErasedEvent,
+  ErasureCommands,
+  erasedStreams,
+  maxErasedDispatches,
+} from './erasures.ts';
 export { type RateLimit, RateLimiter, type RateTaken } from './limits.ts';
 export { commandMigrations } from './migrations.ts';
 export * from './providers.ts';

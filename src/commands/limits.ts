@@ -55,6 +55,11 @@ export class RateLimiter {
     this.#clock = clock;
   }
 
+  /** Removes the counters of windows that ended. */
+  async sweep(): Promise<void> {
+    await this.#pool.query('DELETE FROM work.rate_windows WHERE ends_at < $1', [this.#clock.now() - 3_600_000]);
+  }
+
   /** Takes points; synchronous while a block lasts, and when the window is known to be used up. */
   take(limit: RateLimit, points = 1): RateTaken | Promise<RateTaken> {
     if (limit.limit === 0) return { granted: points, limit: 0, remaining: 0, resetAt: 0 };

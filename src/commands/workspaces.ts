@@ -9,7 +9,7 @@ import type { IdSpeller } from '../platform/ids.ts';
 import { type IdAllocator, idKinds } from './allocator.ts';
 import type { Actor, CommandDoor } from './door.ts';
 import type { ConnectorType, Credentials } from './providers.ts';
-import { ACCOUNTS_WORKSPACE, streams } from './streams.ts';
+import { ACCOUNTS_WORKSPACE, SERVICE_ACCOUNT, streams } from './streams.ts';
 
 /** What the commands on workspaces need. */
 export interface WorkspaceCommandsOptions {
@@ -53,6 +53,29 @@ export class WorkspaceCommands {
 
   constructor(options: WorkspaceCommandsOptions) {
     this.#options = options;
+  }
+
+  /** Opens the workspaces that nobody owns, where they are not there yet. */
+  async openSystemWorkspaces(all: readonly { workspace: number; name: string }[]): Promise<void> {
+    const { door } = this.#options;
+    for (const { workspace: id, name } of all) {
+      const { exists } = await door.load(workspace, streams.workspace(id));
+      if (exists) continue;
+      const command = {
+        command: 'OpenWorkspace',
+        workspace: id,
+        kind: 'system',
+        owner: null,
+        name,
+        description: null,
+      } as const;
+      try {
+        await door.execute(workspace, streams.workspace(id), command, { workspace: id, account: SERVICE_ACCOUNT });
+      } catch (error) {
+        // Another process was quicker.
+        if (!(error instanceof DomainError) || error.code !== 'already-exists') throw error;
+      }
+    }
   }
 
   /** Opens a project, owned by the actor. */

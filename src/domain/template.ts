@@ -79,10 +79,13 @@ export const template: Aggregate<TemplateState, TemplateCommand> = {
   },
 };
 
+/** No event can hold a text of more UTF-16 units than this: rendering stops here, before values multiply in memory. */
+const maxRenderedUnits = 256 * 1024;
+
 /**
  * Renders a template once, in a single pass (MessageJS sheet, section 11): a placeholder without a value stays as it is,
  * a value is inserted verbatim, names are taken literally (`{{ name }}` names " name "). Time is linear in the content:
- * at an opening only the lengths that names have are looked at, never the rest of the text.
+ * at an opening only the lengths that names have are looked at, never the rest of the text. Throws `too-large`.
  */
 export function renderTemplate(content: string, variables: Readonly<Record<string, unknown>>): string {
   let open = content.indexOf('{{');
@@ -100,6 +103,7 @@ export function renderTemplate(content: string, variables: Readonly<Record<strin
       continue;
     }
     text += content.slice(done, open) + spellValue(variables[content.slice(start, start + length)]);
+    if (text.length > maxRenderedUnits) throw new DomainError('too-large');
     done = start + length + 2;
     open = content.indexOf('{{', done);
   }

@@ -2,8 +2,7 @@
  * Checkpoints: how far a consumer group has got, stored in the transaction that did the work. The row decides what of a
  * batch is new, never memory: a consumer that was paused and replaced finds the row further and does no harm.
  */
-import type pg from 'pg';
-import { openPool } from '../platform/postgres.ts';
+import pg from 'pg';
 import type { FeedBatch, RecordedEvent } from './feed.ts';
 
 /** How consumers' connections are made. Times in milliseconds. */
@@ -14,16 +13,32 @@ export interface ConsumerPoolOptions {
   readonly maxConnections?: number;
   /** A transaction is ended by the server after this long, so that a frozen process holds no row. Default 30 000. */
   readonly transactionTimeoutMs?: number;
-  /** Schema that unqualified names mean. */
-  readonly searchPath?: string;
+  /** Further settings of the connections, such as `search_path`. Without blanks. */
+  readonly settings?: Readonly<Record<string, string | number>>;
 }
 
 /** A pool for consumers: its connections run under a transaction time-out, and their end is no end of the process. */
 export function consumerPool(url: string, options: ConsumerPoolOptions): pg.Pool {
-  const pool = openPool({ maxConnections: 2, transactionTimeoutMs: 30_000, ...options, url });
+  const { name, maxConnections = 2, transactionTimeoutMs = 30_000 } = options;
+  const settings = { transaction_timeout: transactionTimeoutMs, jit: 'off', ...options.settings };
+  const pool = new pg.Pool({
+    connectionString: url,
+    application_name: `parley-${name}`,
+    max: maxConnections,
+    connectionTimeoutMillis: 3_000,
+    options: connectionOptions(settings),
+  });
+  pool.on('error', () => {});
   // A connection in use that the server ends is noticed by the query that fails on it.
   pool.on('connect', (client) => client.on('error', () => {}));
   return pool;
+}
+
+/** Settings as a connection's `options`. */
+export function connectionOptions(settings: Readonly<Record<string, string | number>>): string {
+  return Object.entries(settings)
+    .map(([name, value]) => `-c ${name}=${value}`)
+    .join(' ');
 }
 
 /** The position of a group's checkpoint, 0 when it has none. */

@@ -13,7 +13,7 @@ const pollIntervalMs = 200;
  */
 export const trustMemoryMs = 500;
 /** Without word from the database for this long, tails say nothing; after `unavailableMs` they throw. */
-const silenceMs = 600;
+const silenceMs = 350;
 const unavailableMs = 2_000;
 
 /** What the database said, and when it was asked. */

@@ -75,7 +75,11 @@ export class DurationFamily {
         total += counts[i] as number;
         return `${this.#name}_bucket{${labels},le="${bound}"} ${total}\n`;
       });
-      return [...buckets, `${this.#name}_sum{${labels}} ${sumMs / 1_000}\n`, `${this.#name}_count{${labels}} ${total}\n`];
+      return [
+        ...buckets,
+        `${this.#name}_sum{${labels}} ${sumMs / 1_000}\n`,
+        `${this.#name}_count{${labels}} ${total}\n`,
+      ];
     });
     return `# HELP ${this.#name} ${this.#help}\n# TYPE ${this.#name} histogram\n${lines.join('')}`;
   }

@@ -3,7 +3,7 @@
  * a function that is asked when the metrics are read; none of them knows the library.
  *
  * Promises: counting on the hot path is a few array writes (labels are resolved when the counter is made); reading never
- * throws: a source that fails is left out of that reading. Limits: labels come from code and configuration, never from
+ * throws: a source that fails keeps its last value. Limits: labels come from code and configuration, never from
  * requests, so that the number of series is bounded.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
@@ -90,9 +90,9 @@ export function createMetrics({ processMetrics = true }: { processMetrics?: bool
     help: 'Flushes to the log whose outcome was unknown.',
     registers,
   });
-  const sources = observed(registers);
+  const { refresh, ...observers } = observed(registers);
   return {
-    ...sources,
+    ...observers,
     acceptedCommands: (dialect, command) => accepted.counter({ dialect, command }),
     dispatchOutcomes: (type, outcome) => outcomes.counter({ type, outcome }),
     appended({ commits, durationMs, failed }) {
@@ -114,6 +114,7 @@ export function createMetrics({ processMetrics = true }: { processMetrics?: bool
       };
     },
     async read() {
+      await refresh();
       const own = [accepted, outcomes, requests, durations].map((family) => family.text());
       return { text: (await registry.metrics()) + own.join(''), contentType: registry.contentType };
     },
@@ -123,84 +124,51 @@ export function createMetrics({ processMetrics = true }: { processMetrics?: bool
   };
 }
 
-/** Gauges whose values are asked for when the metrics are read. */
+/**
+ * Gauges whose values are asked for when the metrics are read. `refresh` asks, before the library is read: a library
+ * that asks by itself asks for all metrics at once, and could give one group's position with the lag of the last reading.
+ */
 function observed(registers: Registry[]) {
-  const heads: (() => Maybe<bigint>)[] = [];
-  const gaps: (() => number)[] = [];
-  const queues = new Map<string, () => number>();
-  const checkpoints = new Map<string, () => Maybe<CheckpointReport>>();
-  new Gauge({
-    name: 'parley_log_head',
-    help: 'Last position of the log.',
-    registers,
-    async collect() {
-      for (const read of heads) await quietly(async () => this.set(Number(await read())));
-    },
-  });
-  new Counter({
+  const gauge = (name: string, help: string, ...labelNames: string[]) =>
+    new Gauge({ name, help, labelNames, registers });
+  const head = gauge('parley_log_head', 'Last position of the log.');
+  const depth = gauge('parley_queue_depth', 'Entries that wait, by queue.', 'queue');
+  const position = gauge('parley_checkpoint_position', 'Position up to which a consumer group is done.', 'group');
+  const lagEvents = gauge('parley_checkpoint_lag_events', 'Events that a consumer group has yet to see.', 'group');
+  const lagSeconds = gauge(
+    'parley_checkpoint_lag_seconds',
+    'Age of the oldest event that a consumer group has yet to see.',
+    'group',
+  );
+  const gaps = new Counter({
     name: 'log_gap_total',
     help: 'Holes met in the positions of the log: stays 0.',
     registers,
-    collect() {
-      this.reset();
-      this.inc(gaps.reduce((sum, read) => sum + read(), 0));
-    },
   });
-  new Gauge({
-    name: 'parley_queue_depth',
-    help: 'Entries that wait, by queue.',
-    labelNames: ['queue'],
-    registers,
-    collect() {
-      for (const [queue, read] of queues) this.set({ queue }, read());
-    },
-  });
-  observeCheckpoints(checkpoints, registers);
+  const sources = new Map<string, () => Promise<void>>();
   return {
-    observeHead: (read: () => Maybe<bigint>) => void heads.push(read),
-    observeGaps: (read: () => number) => void gaps.push(read),
-    observeQueue: (queue: string, read: () => number) => void queues.set(queue, read),
-    observeCheckpoint: (group: string, read: () => Maybe<CheckpointReport>) => void checkpoints.set(group, read),
-  };
-}
-
-function observeCheckpoints(sources: ReadonlyMap<string, () => Maybe<CheckpointReport>>, registers: Registry[]): void {
-  const labelNames = ['group'];
-  const lagEvents = new Gauge({
-    name: 'parley_checkpoint_lag_events',
-    help: 'Events that a consumer group has yet to see.',
-    labelNames,
-    registers,
-  });
-  const lagSeconds = new Gauge({
-    name: 'parley_checkpoint_lag_seconds',
-    help: 'Age of the oldest event that a consumer group has yet to see.',
-    labelNames,
-    registers,
-  });
-  // One question per group and reading: the two gauges above are set by it, and follow it in the text.
-  new Gauge({
-    name: 'parley_checkpoint_position',
-    help: 'Position up to which a consumer group is done.',
-    labelNames,
-    registers,
-    async collect() {
-      for (const [group, read] of sources) {
-        await quietly(async () => {
-          const report = await read();
-          this.set({ group }, Number(report.position));
-          lagEvents.set({ group }, report.lagEvents);
-          lagSeconds.set({ group }, report.lagSeconds);
-        });
-      }
+    observeHead(read: () => Maybe<bigint>) {
+      sources.set('head', async () => head.set(Number(await read())));
     },
-  });
-}
-
-async function quietly(work: () => Promise<void>): Promise<void> {
-  try {
-    await work();
-  } catch {
-    // A source that is away (storage, most likely) must not take the other metrics with it.
-  }
+    observeGaps(read: () => number) {
+      sources.set('gaps', async () => {
+        const total = read();
+        gaps.reset();
+        gaps.inc(total);
+      });
+    },
+    observeQueue(queue: string, read: () => number) {
+      sources.set(`queue ${queue}`, async () => depth.set({ queue }, read()));
+    },
+    observeCheckpoint(group: string, read: () => Maybe<CheckpointReport>) {
+      sources.set(`checkpoint ${group}`, async () => {
+        const report = await read();
+        position.set({ group }, Number(report.position));
+        lagEvents.set({ group }, report.lagEvents);
+        lagSeconds.set({ group }, report.lagSeconds);
+      });
+    },
+    /** A source that fails (storage is away, most likely) keeps its last value and does not take the others with it. */
+    refresh: () => Promise.allSettled([...sources.values()].map((ask) => ask())),
+  };
 }

@@ -54,7 +54,20 @@ export async function inTransaction<T>(pool: pg.Pool, work: (client: pg.PoolClie
   }
 }
 
-const connectionErrorCodes = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', '25P04', '53300']);
+const connectionErrorCodes = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  // Transaction, idle and statement time-outs; too many connections.
+  '25P03',
+  '25P04',
+  '57014',
+  '53300',
+]);
 const connectionErrorText =
   /Connection terminated|timeout expired|connection error|timeout exceeded when trying to connect|Query read timeout|not queryable/i;
 

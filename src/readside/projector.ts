@@ -68,14 +68,14 @@ class RunningProjector implements Projector {
   #batchAt = Number.NEGATIVE_INFINITY;
   #hurry: (() => void) | null = null;
   #rebuilds: Promise<void> = Promise.resolve();
+  #stopped: Promise<void> | null = null;
   ready: Promise<void> = Promise.resolve();
   done: Promise<void> = Promise.resolve();
 
   constructor(options: ProjectorOptions) {
     this.#options = options;
     this.#projections = options.projections ?? allProjections;
-    this.#pool = consumerPool(options.url, { name: 'projector', searchPath: 'read' });
-    this.#pool.on('connect', (client) => void client.query(applySettings).catch(() => {}));
+    this.#pool = consumerPool(options.url, { name: 'projector', settings: { search_path: 'read', ...applySettings } });
   }
 
   async start(): Promise<void> {
@@ -202,7 +202,12 @@ class RunningProjector implements Projector {
     return { events: Number(head - this.#position), seconds };
   }
 
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
     this.#abort.abort();
     this.#hurry?.();
     await this.done.catch(() => {});

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { type Projection, projections } from '../../projections/index.ts';
-import { lockCheckpoint, readCheckpoint } from '../feed/checkpoint.ts';
+import { connectionOptions, lockCheckpoint, readCheckpoint } from '../feed/checkpoint.ts';
 import type { History } from '../feed/feed.ts';
 import { applySettings, dropTables, projectorGroup, register, tableNames, tableVersions } from './tables.ts';
 
@@ -43,12 +43,11 @@ export async function rebuildProjection(name: string | Projection, options: Rebu
   const client = new pg.Client({
     connectionString: options.url,
     application_name: 'parley-rebuild',
-    options: '-c jit=off -c synchronous_commit=off',
+    options: connectionOptions({ synchronous_commit: 'off', ...applySettings }),
   });
   client.on('error', () => {});
   await client.connect();
   try {
-    await client.query(applySettings);
     await client.query('SELECT pg_advisory_lock(hashtextextended($1, 0))', [`parley-rebuild-${projection.name}`]);
     if (options.onlyIfOutdated && (await tableVersions(client)).get(projection.name) === projection.version) return;
     const schema = `rebuild_${projection.name}`;

@@ -10,8 +10,13 @@ export const projectorGroup = 'projector';
  * Settings of connections that projections write through. Their statements find rows by key, many at a time: a plan made
  * while a table was small, and kept, must not read the whole table when it has grown.
  */
-export const applySettings =
-  'SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan';
+export const applySettings = {
+  enable_seqscan: 'off',
+  enable_hashjoin: 'off',
+  enable_mergejoin: 'off',
+  plan_cache_mode: 'force_generic_plan',
+  jit: 'off',
+} as const;
 
 /** Names of the tables that a projection makes. */
 export function tableNames(projection: Projection): string[] {

@@ -50,7 +50,7 @@ function countsOf(dispatches: readonly KnownDispatch[]): Counts {
   return counts;
 }
 
-/** The status that rows show: an erased dispatch keeps that of its event "erased", which the history froze as well. */
+/** The dispatches that readers see. */
 function livingOf(maker: HistoryMaker): KnownDispatch[] {
   const gone = new Set(maker.projects.filter((project) => project.deleted).map((project) => project.workspace));
   return maker.dispatches.filter((known) => !known.erased && !gone.has(known.workspace));
@@ -60,11 +60,13 @@ t.test('lists of dispatches and their totals agree with the history, whatever th
   const { db, maker, random } = await played(t, 500);
   const living = livingOf(maker);
   t.ok(living.length > 0);
-  const times = maker.dispatches.map((known) => known.createdAt);
-  const [earliest, latest] = [Math.min(...times), Math.max(...times)];
-  const time = () => Math.floor(earliest - dayMs / 2 + random() * (latest - earliest + dayMs));
-  for (let i = 0; i < 60; i++) {
-    const { workspace } = maker.projects[i % maker.projects.length] as { workspace: number };
+  const workspaces = [...new Set(living.map((known) => known.workspace))];
+  for (let i = 0; i < 150; i++) {
+    const workspace = workspaces[i % workspaces.length] as number;
+    const own = living.filter((known) => known.workspace === workspace);
+    // At, just before or just after a dispatch, so that whole days and what is left of days both count.
+    const time = () =>
+      (own[Math.floor(random() * own.length)] as KnownDispatch).createdAt + Math.floor(random() * 3) - 1;
     const filter: DispatchFilter = {
       workspace,
       ...(random() < 0.5 ? { status: statuses[Math.floor(random() * 4)] as DispatchStatus } : {}),

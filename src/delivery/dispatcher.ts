@@ -1,0 +1,527 @@
+import type pg from 'pg';
+import { connectorsDue, type PendingDispatch } from '../../projections/dispatches/queries.ts';
+import type { Queryable } from '../../projections/projection.ts';
+import type { ConnectorType } from '../commands/index.ts';
+import type { ConsumerLogger, Feed, FeedBatch } from '../feed/feed.ts';
+import { sleep } from '../platform/clock.ts';
+import { type AttemptEnd, Attempts, type AttemptsOptions } from './attempt.ts';
+import { fillLane } from './fill.ts';
+import { Gather } from './gather.ts';
+import { Held } from './held.ts';
+import { Lane, type ReadyDispatch } from './lane.ts';
+import { Leases } from './leases.ts';
+import { defaultPace, type Pace, TokenBucket } from './pacing.ts';
+import { type Projected, Reached } from './reached.ts';
+import { Recorder, type RecorderOptions } from './recorder.ts';
+import { defaultSchedule, type Schedule } from './schedule.ts';
+import { Slots } from './slots.ts';
+
+/** How an attempt ended, for metrics. `retried` used up an attempt, `throttled` did not; both are tried again. */
+export type DispatchOutcome = 'sent' | 'failed' | 'retried' | 'throttled';
+
+/** What the dispatcher needs. Times in milliseconds. */
+export interface DispatcherOptions extends Omit<AttemptsOptions, 'schedule' | 'random' | 'commands'> {
+  readonly feed: Feed;
+  /** Where rows of projections are read. */
+  readonly read: Queryable;
+  /** The database of the schema `work`. */
+  readonly work: pg.Pool;
+  readonly projected: Projected;
+  /** Consumer group of the projector. */
+  readonly projectorGroup: string;
+  /** The last position of the log. */
+  readonly head: () => Promise<bigint>;
+  readonly commands: AttemptsOptions['commands'] & RecorderOptions['commands'];
+  readonly logger: ConsumerLogger;
+  /** No other process sends: leases that an earlier one left are over. */
+  readonly sole: boolean;
+  readonly schedule?: Schedule;
+  readonly pace?: Pace;
+  /** Attempts under way at once per connector, 32 unless told. */
+  readonly concurrencyPerConnector?: number;
+  /** The same per provider, its connections; 64 unless told. */
+  readonly concurrencyPerProvider?: number;
+  /** Dispatches held at once, settled ones included; 4,000 unless told. */
+  readonly maxHeld?: number;
+  /** How often it is looked for what no wake told of; 1,000 unless told. */
+  readonly pollMs?: number;
+  /** Life of a lease that is not renewed; 30,000 unless told. */
+  readonly leaseMs?: number;
+  readonly random?: () => number;
+  readonly onOutcome?: (type: ConnectorType, outcome: DispatchOutcome) => void;
+}
+
+/** How much is under way. */
+export interface DispatcherDepths {
+  /** Claimed and waiting for pace or a slot. */
+  readonly waiting: number;
+  readonly inFlight: number;
+  /** Ended attempts that are not known to be recorded. */
+  readonly recording: number;
+  /** Recorded ones that the rows may not show yet. */
+  readonly settled: number;
+  /** Connectors with something to do. */
+  readonly lanes: number;
+}
+
+/** The running dispatcher. */
+export interface Dispatcher {
+  /** Resolves when it has begun to send: the rows had got to where the log ended at its start. */
+  readonly ready: Promise<void>;
+  /** Rejects with an event that this code cannot read. */
+  readonly done: Promise<void>;
+  depths(): DispatcherDepths;
+  /** Ends cleanly: attempts under way are finished and recorded, nothing new begins. */
+  stop(): Promise<void>;
+}
+
+/** Sends what is due until it is stopped. The contract is in `index.ts`. */
+export function startDispatcher(options: DispatcherOptions): Dispatcher {
+  return new RunningDispatcher(options);
+}
+
+const tickMs = 250;
+/** After which a lane without work is forgotten, and with it what it learnt. */
+const idleMs = 10_000;
+const unavailableMs = 1_000;
+/** A lease is believed in no longer than this before its end. */
+const leaseMarginMs = 2_000;
+const leaseSweep = { everyMs: 3_600_000, ageMs: 86_400_000 } as const;
+/** For what follows on an attempt at a stop: its recording, and the rows that show it. */
+const stopGraceMs = 3_000;
+/** More than any number of connectors: none may hide behind others that are held up. */
+const allConnectors = 1_000_000;
+
+class RunningDispatcher implements Dispatcher {
+  readonly ready: Promise<void>;
+  readonly done: Promise<void>;
+  readonly #options: DispatcherOptions;
+  readonly #schedule: Schedule;
+  readonly #pace: Pace;
+  readonly #leaseMs: number;
+  readonly #maxHeld: number;
+  readonly #startedAt: number;
+  readonly #stopping = new AbortController();
+  readonly #ended = new AbortController();
+  readonly #lanes = new Map<string, Lane>();
+  readonly #attempts: Attempts;
+  readonly #recorder: Recorder;
+  readonly #leases: Leases;
+  readonly #reached: Reached;
+  readonly #held: Held;
+  readonly #slots: Readonly<Record<ConnectorType, Slots<Lane>>>;
+  readonly #overall: TokenBucket;
+  readonly #heads = new Gather<null, bigint>(1_000, async (asked) => {
+    const head = await this.#head();
+    return asked.map(() => head);
+  });
+  readonly #running = new Set<Promise<void>>();
+  /** Lanes that could hold more and may not. */
+  readonly #starved = new Set<Lane>();
+  #woken = new Map<string, readonly [number, number]>();
+  #wokenTo = 0n;
+  #waking = false;
+  #poll: NodeJS.Timeout | null = null;
+  #tick: NodeJS.Timeout | null = null;
+  #renewing = false;
+  #sweptAt = Number.NEGATIVE_INFINITY;
+  #stopped: Promise<void> | null = null;
+
+  constructor(options: DispatcherOptions) {
+    this.#options = options;
+    this.#schedule = options.schedule ?? defaultSchedule;
+    this.#pace = options.pace ?? defaultPace;
+    this.#leaseMs = options.leaseMs ?? 30_000;
+    this.#maxHeld = options.maxHeld ?? 4_000;
+    this.#startedAt = options.clock.now();
+    const { work: pool, projectorGroup, commands } = options;
+    this.#attempts = new Attempts({ ...options, schedule: this.#schedule, random: options.random ?? Math.random });
+    this.#recorder = new Recorder({ commands, onTrouble: (error) => this.#trouble(error) });
+    this.#leases = new Leases({ pool, lifeMs: this.#leaseMs, projectorGroup });
+    this.#reached = new Reached(options.projected);
+    this.#held = new Held(this.#leases, this.#reached, this.#ended.signal, (error) => this.#trouble(error));
+    const slots = () => new Slots<Lane>(options.concurrencyPerProvider ?? 64, (lane) => this.#pump(lane));
+    this.#slots = { whatsapp: slots(), telegram: slots(), twilio: slots() };
+    this.#overall = new TokenBucket(this.#pace.overall);
+    this.ready = this.#begin();
+    this.ready.catch(() => {});
+    this.done = options.feed.consume(
+      {
+        group: 'dispatcher',
+        maxBatchEvents: 2_000,
+        // No checkpoint: a wake that is missed is made up for by looking.
+        start: async () => options.projected.reached(),
+        handle: async (batch) => this.#hear(batch),
+      },
+      this.#stopping.signal,
+    );
+    this.done.catch(() => {});
+  }
+
+  depths(): DispatcherDepths {
+    let waiting = 0;
+    let inFlight = 0;
+    for (const lane of this.#lanes.values()) {
+      waiting += lane.readyCount;
+      inFlight += lane.inFlight;
+    }
+    const { depth } = this.#recorder;
+    return { waiting, inFlight, recording: depth, settled: this.#held.settled, lanes: this.#lanes.size };
+  }
+
+  /** Rows may be behind what an earlier process recorded: nothing is sent before they are not. */
+  async #begin(): Promise<void> {
+    const { signal } = this.#stopping;
+    for (;;) {
+      signal.throwIfAborted();
+      try {
+        if (this.#options.sole) await this.#leases.endAll();
+        await this.#reached.until(await this.#options.head());
+        break;
+      } catch (error) {
+        signal.throwIfAborted();
+        this.#trouble(error);
+        await sleep(unavailableMs, signal);
+      }
+    }
+    this.#tick = setInterval(() => this.#onTick(), tickMs);
+    this.#tick.unref();
+    this.#schedulePoll(0);
+  }
+
+  /** A wake: connectors for which something was accepted, looked at when the rows show it. */
+  #hear({ events, to }: FeedBatch): bigint {
+    for (const { type, data } of events) {
+      if (type !== 'DispatchAccepted') continue;
+      this.#woken.set(`${data.workspace}/${data.connector}`, [data.workspace, data.connector]);
+      this.#wokenTo = to;
+    }
+    if (this.#woken.size > 0 && !this.#waking) void this.#wake();
+    return to;
+  }
+
+  async #wake(): Promise<void> {
+    this.#waking = true;
+    try {
+      await this.ready;
+      while (this.#woken.size > 0) {
+        const woken = this.#woken;
+        this.#woken = new Map();
+        await this.#reached.until(this.#wokenTo);
+        for (const [workspace, connector] of woken.values()) this.#stir(this.#lane(workspace, connector));
+      }
+    } catch {
+      // Stopping.
+    } finally {
+      this.#waking = false;
+    }
+  }
+
+  #schedulePoll(inMs: number): void {
+    if (this.#stopping.signal.aborted) return;
+    this.#poll = setTimeout(() => void this.#look(), inMs);
+    this.#poll.unref();
+  }
+
+  async #look(): Promise<void> {
+    const pollMs = this.#options.pollMs ?? 1_000;
+    let nextMs = pollMs;
+    try {
+      const nowMs = this.#options.clock.now();
+      const { due, nextDue } = await connectorsDue(this.#options.read, { nowMs, limit: allConnectors });
+      if (nextDue !== null) nextMs = Math.max(10, Math.min(pollMs, nextDue - this.#options.clock.now()));
+      for (const { workspace, connector } of due) this.#stir(this.#lane(workspace, connector));
+    } catch (error) {
+      this.#trouble(error);
+    }
+    this.#schedulePoll(nextMs);
+  }
+
+  #lane(workspace: number, connector: number): Lane {
+    const name = `${workspace}/${connector}`;
+    let lane = this.#lanes.get(name);
+    if (!lane) {
+      lane = new Lane(workspace, connector, this.#options.concurrencyPerConnector ?? 32, this.#pace);
+      lane.usedAt = this.#now();
+      this.#lanes.set(name, lane);
+    }
+    return lane;
+  }
+
+  #now(): number {
+    return this.#options.clock.monotonicMs();
+  }
+
+  #stir(lane: Lane): void {
+    lane.dirty = true;
+    this.#pump(lane);
+  }
+
+  /** Sends what may be sent now, and sees to it that it is looked at again when more may. */
+  #pump(lane: Lane): void {
+    if (this.#stopping.signal.aborted) return;
+    const now = this.#now();
+    lane.usedAt = now;
+    if (lane.dirtyAt <= now) {
+      lane.dirty = true;
+      lane.dirtyAt = Number.POSITIVE_INFINITY;
+    }
+    let wakeAt = lane.dirtyAt;
+    while (lane.readyCount > 0) {
+      if (this.#recorder.troubled) {
+        wakeAt = Math.min(wakeAt, now + tickMs);
+        break;
+      }
+      const next = lane.next(now);
+      if (!next) break;
+      const waitMs = 'waitMs' in next ? next.waitMs : this.#overall.waitMs(now);
+      if (waitMs > 0 || 'waitMs' in next) {
+        wakeAt = Math.min(wakeAt, now + waitMs);
+        break;
+      }
+      if (!this.#start(lane, next.next, now)) break;
+    }
+    if (lane.dirty && lane.wanted > 0 && !lane.filling) {
+      if (lane.pausedUntil > now) wakeAt = Math.min(wakeAt, lane.pausedUntil);
+      else this.#fill(lane);
+    }
+    this.#wakeLane(lane, wakeAt, now);
+  }
+
+  #wakeLane(lane: Lane, at: number, now: number): void {
+    if (at >= lane.timerAt) return;
+    if (lane.timer) clearTimeout(lane.timer);
+    lane.timerAt = at;
+    // Rounded up: a timer that fires early would only find that it has to wait again.
+    lane.timer = setTimeout(
+      () => {
+        lane.timer = null;
+        lane.timerAt = Number.POSITIVE_INFINITY;
+        this.#pump(lane);
+      },
+      Math.min(Math.ceil(at - now), 60_000),
+    );
+  }
+
+  /** Begins an attempt; false when there is no slot for it. */
+  #start(lane: Lane, ready: ReadyDispatch, now: number): boolean {
+    const { dispatch, connectorType } = ready.row;
+    const holding = this.#held.get(dispatch);
+    if (!holding || now - holding.renewedAt > this.#leaseMs - leaseMarginMs) {
+      // The lease may be another's by now.
+      lane.drop(dispatch);
+      this.#held.forget(dispatch);
+      lane.dirty = true;
+      return true;
+    }
+    if (!this.#slots[connectorType].take(lane)) return false;
+    lane.begin(ready, now);
+    this.#overall.take(now);
+    const attempt = this.#attempt(lane, ready).finally(() => this.#running.delete(attempt));
+    this.#running.add(attempt);
+    return true;
+  }
+
+  async #attempt(lane: Lane, ready: ReadyDispatch): Promise<void> {
+    const { row } = ready;
+    const end = await this.#attempts.run(row, ready.verify);
+    const now = this.#now();
+    lane.end(row.dispatch);
+    if (end.end === 'unavailable') lane.pausedUntil = Math.max(lane.pausedUntil, now + unavailableMs);
+    if (end.end === 'record' && end.result) {
+      const { command } = end.record;
+      const pauseMs = command.command === 'RecordDeferred' ? command.retryAt - this.#options.clock.now() : 0;
+      lane.answered(end.result, now, pauseMs);
+    }
+    // What waits here for long would be held from others, and counts against what may be held.
+    for (const shed of lane.shed(lane.pausedUntil > now ? 0 : 2 * lane.limit)) this.#putBack(lane, shed.row);
+    this.#slots[row.connectorType].give(lane);
+    const settled = this.#settle(lane, row, end);
+    this.#pump(lane);
+    await settled;
+  }
+
+  async #settle(lane: Lane, row: PendingDispatch, end: AttemptEnd): Promise<void> {
+    if (end.end === 'unavailable') {
+      this.#trouble(end.error);
+      this.#putBack(lane, row);
+      return;
+    }
+    let retryAt: number | null = null;
+    if (end.end === 'record') {
+      try {
+        await this.#recorder.record(end.record);
+      } catch {
+        // Stopped before it was stored: the lease stays, and whoever takes it over reads the stream.
+        return;
+      }
+      const { command } = end.record;
+      if (command.command === 'RecordDeferred') retryAt = command.retryAt;
+      this.#options.onOutcome?.(row.connectorType, outcomeOf(end));
+    }
+    this.#letGo(lane, row, retryAt);
+  }
+
+  /** Gives back a dispatch that was not sent. */
+  #putBack(lane: Lane, row: PendingDispatch): void {
+    lane.dirty = true;
+    this.#held.letGo(row.dispatch, 0n).then(
+      () => this.#afterRelease(lane, null),
+      () => {},
+    );
+  }
+
+  /**
+   * Lets a dispatch go when the rows show what became of it: everything that the log holds now. (Not just the position of
+   * what was recorded here: a receipt may have recorded it before.)
+   */
+  #letGo(lane: Lane, row: PendingDispatch, retryAt: number | null): void {
+    this.#heads
+      .add(null)
+      .then((head) => this.#held.letGo(row.dispatch, head))
+      .then(
+        () => this.#afterRelease(lane, retryAt),
+        () => {},
+      );
+  }
+
+  async #head(): Promise<bigint> {
+    for (;;) {
+      try {
+        return await this.#options.head();
+      } catch (error) {
+        this.#trouble(error);
+        await sleep(unavailableMs, this.#ended.signal);
+      }
+    }
+  }
+
+  #afterRelease(lane: Lane, retryAt: number | null): void {
+    if (retryAt !== null) {
+      const dueInMs = Math.max(0, retryAt - this.#options.clock.now());
+      lane.dirtyAt = Math.min(lane.dirtyAt, this.#now() + dueInMs);
+      this.#pump(lane);
+    }
+    for (const starved of [...this.#starved]) {
+      if (this.#held.size >= this.#maxHeld) return;
+      this.#starved.delete(starved);
+      this.#stir(starved);
+    }
+  }
+
+  #fill(lane: Lane): void {
+    const room = this.#maxHeld - this.#held.size;
+    if (room <= 0) {
+      this.#starved.add(lane);
+      return;
+    }
+    lane.dirty = false;
+    const { read, clock, sole } = this.#options;
+    const filling = fillLane(lane, Math.min(lane.wanted, room), {
+      read,
+      clock,
+      recheck: !sole,
+      leases: this.#leases,
+      held: this.#held,
+      freshFrom: this.#startedAt,
+    }).then(
+      ({ more, againInMs }) => {
+        if (more) lane.dirty = true;
+        if (againInMs !== null) lane.dirtyAt = Math.min(lane.dirtyAt, this.#now() + againInMs);
+      },
+      (error: unknown) => {
+        this.#trouble(error);
+        lane.dirtyAt = Math.min(lane.dirtyAt, this.#now() + unavailableMs);
+      },
+    );
+    const tracked = filling.finally(() => {
+      lane.filling = null;
+      this.#running.delete(tracked);
+      if (this.#stopping.signal.aborted) for (const { row } of lane.shed(0)) this.#putBack(lane, row);
+      else this.#pump(lane);
+    });
+    lane.filling = tracked;
+    this.#running.add(tracked);
+  }
+
+  #onTick(): void {
+    const now = this.#now();
+    for (const [name, lane] of this.#lanes) {
+      lane.watchSlow(now);
+      if (!lane.idle || now - lane.usedAt < idleMs) continue;
+      this.#lanes.delete(name);
+      this.#starved.delete(lane);
+      if (lane.type !== null) this.#slots[lane.type].leave(lane);
+    }
+    if (!this.#renewing) void this.#renew(now);
+    if (now - this.#sweptAt > leaseSweep.everyMs) {
+      this.#sweptAt = now;
+      this.#leases.sweep(leaseSweep.ageMs).catch((error: unknown) => this.#trouble(error));
+    }
+  }
+
+  async #renew(now: number): Promise<void> {
+    const due = this.#held.renewedBefore(now - this.#leaseMs / 3);
+    if (due.length === 0) return;
+    this.#renewing = true;
+    try {
+      const lost = new Set(await this.#leases.renew(due));
+      for (const dispatch of due) {
+        const holding = this.#held.get(dispatch);
+        if (!holding) continue;
+        // One that is lost is not begun any more; what is under way or settled goes its way.
+        if (lost.has(dispatch)) holding.renewedAt = Number.NEGATIVE_INFINITY;
+        else holding.renewedAt = now;
+      }
+    } catch (error) {
+      this.#trouble(error);
+    } finally {
+      this.#renewing = false;
+    }
+  }
+
+  #trouble(error: unknown): void {
+    if (this.#ended.signal.aborted) return;
+    this.#options.logger.warn({ err: error }, 'the dispatcher met trouble and goes on');
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
+    this.#stopping.abort();
+    if (this.#poll) clearTimeout(this.#poll);
+    for (const lane of this.#lanes.values()) {
+      if (lane.timer) clearTimeout(lane.timer);
+      for (const { row } of lane.shed(0)) this.#putBack(lane, row);
+    }
+    const finished = this.#allDone();
+    await Promise.race([finished, sleep(this.#schedule.attemptTimeoutMs + stopGraceMs, this.#ended.signal)]);
+    this.#recorder.abandon();
+    await finished;
+    // Leases of settled dispatches are let go only when the rows show them; what is not let go runs out.
+    for (let waitedMs = 0; this.#held.size > 0 && waitedMs < stopGraceMs; waitedMs += 20) await sleep(20);
+    if (this.#tick) clearInterval(this.#tick);
+    this.#reached.stop();
+    this.#ended.abort(new Error('stopped'));
+    await this.done.catch(() => {});
+    await this.ready.catch(() => {});
+  }
+
+  async #allDone(): Promise<void> {
+    while (this.#running.size > 0) await Promise.allSettled([...this.#running]);
+  }
+}
+
+function outcomeOf({ record, result }: Extract<AttemptEnd, { end: 'record' }>): DispatchOutcome {
+  switch (record.command.command) {
+    case 'RecordSent':
+      return 'sent';
+    case 'RecordFailed':
+      return 'failed';
+    case 'RecordDeferred':
+      return result?.outcome === 'throttled' ? 'throttled' : 'retried';
+  }
+}

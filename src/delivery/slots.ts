@@ -1,0 +1,63 @@
+/** Who takes slots: a lane. `suspect` while its provider has been slow or away for it. */
+export interface SlotTaker {
+  readonly suspect: boolean;
+}
+
+/**
+ * The attempts that may be under way with one provider: as many as there are connections. Suspect lanes together get half of
+ * them at most, so that connectors that answer find one at once, however many do not.
+ */
+export class Slots<T extends SlotTaker> {
+  readonly #most: number;
+  readonly #onFree: (taker: T) => void;
+  readonly #taken = new Map<T, number>();
+  readonly #waiting = new Set<T>();
+  #inUse = 0;
+
+  /** `onFree` is called with whoever was refused, in turn, when it is worth asking again. */
+  constructor(most: number, onFree: (taker: T) => void) {
+    this.#most = most;
+    this.#onFree = onFree;
+  }
+
+  get inUse(): number {
+    return this.#inUse;
+  }
+
+  /** Takes a slot; false when there is none for this taker now. */
+  take(taker: T): boolean {
+    if (this.#inUse >= this.#most || (taker.suspect && this.#noneForSuspects())) {
+      this.#waiting.add(taker);
+      return false;
+    }
+    this.#waiting.delete(taker);
+    this.#inUse++;
+    this.#taken.set(taker, (this.#taken.get(taker) ?? 0) + 1);
+    return true;
+  }
+
+  give(taker: T): void {
+    this.#inUse--;
+    const left = (this.#taken.get(taker) ?? 0) - 1;
+    if (left > 0) this.#taken.set(taker, left);
+    else this.#taken.delete(taker);
+    // Each that asks again and is refused stands at the end from then on.
+    for (const next of [...this.#waiting]) {
+      if (this.#inUse >= this.#most) return;
+      if (next.suspect && this.#noneForSuspects()) continue;
+      this.#waiting.delete(next);
+      this.#onFree(next);
+    }
+  }
+
+  /** Forgets a taker that does not want one any more. */
+  leave(taker: T): void {
+    this.#waiting.delete(taker);
+  }
+
+  #noneForSuspects(): boolean {
+    let count = 0;
+    for (const [taker, taken] of this.#taken) if (taker.suspect) count += taken;
+    return count >= Math.max(1, Math.floor(this.#most / 2));
+  }
+}

@@ -1,0 +1,275 @@
+/**
+ * The HTTP host: one fastify server for all dialects, the documents and the metrics. It knows no dialect's rules: what it
+ * answers in a dialect's place, the dialect words.
+ */
+import { STATUS_CODES } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import fastifyStatic from '@fastify/static';
+import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
+import { validatorCompiler } from 'fastify-type-provider-zod';
+import manifest from '../../package.json' with { type: 'json' };
+import type { Clock } from '../platform/clock.ts';
+import type { Config } from '../platform/config.ts';
+import type { Logger } from '../platform/logger.ts';
+import type { Metrics } from '../platform/metrics.ts';
+import type { Span, Telemetry } from '../platform/telemetry.ts';
+import { applyCors } from './cors.ts';
+import type { Dialect, Refusal } from './dialect.ts';
+import { registerDocs } from './docs.ts';
+import { type HealthSource, registerHealth } from './health.ts';
+import { type CollectedRoute, documentOf } from './openapi.ts';
+import { mergedDocument } from './openapi-merge.ts';
+import { RequestWatch } from './request-watch.ts';
+
+/** What the host needs. */
+export interface HttpHostOptions {
+  readonly config: Pick<Config, 'http'>;
+  readonly dialects: readonly Dialect[];
+  readonly health: HealthSource;
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+  readonly telemetry: Telemetry;
+  /** The browser build of the SDK, offered at `/v1/messagejs.js`; null: it is not offered. */
+  readonly sdkFile: string | null;
+  readonly clock: Clock;
+}
+
+/** The server, made and not yet listening. */
+export interface HttpHost {
+  readonly app: FastifyInstance;
+  /** Listens as the configuration says. Rejects in one line when it cannot. */
+  listen(): Promise<{ readonly port: number; readonly url: string }>;
+  /**
+   * From here on requests are answered with 503 and `Retry-After` and connections close after their answer; those under way
+   * go on. Health and metrics are still answered, `/health/ready` as not ready.
+   */
+  drain(): void;
+  /** Drains, stops listening, waits for requests under way as long as `SHUTDOWN_TIMEOUT` says, then cuts them. */
+  close(): Promise<void>;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** When it began, on the host's monotonic clock, milliseconds. */
+    startedMs: number;
+    span: Span | null;
+    /** What its error handler was given, for the log. */
+    failure: Error | null;
+  }
+}
+
+/** Longer than the idle time of common load balancers (60 s), so that they and not we close a connection. */
+const keepAliveMs = 65_000;
+/** A socket on which nothing moves, in either direction, is cut: a client that does not read its answer. */
+const silentSocketMs = 120_000;
+const headersTimeoutMs = 10_000;
+/** What `Retry-After` says while draining, seconds: a successor is usually there by then. */
+const retryAfterSeconds = 1;
+
+/** Makes the host and registers everything. */
+export async function createHttpHost(options: HttpHostOptions): Promise<HttpHost> {
+  const { config, dialects, health, metrics, clock, telemetry, sdkFile } = options;
+  const state = { draining: false };
+  const watch = new RequestWatch({ ...options, isDraining: () => state.draining });
+  const owner = ownerFinder(dialects);
+  const refuse = (refusal: Refusal, request: FastifyRequest, reply: FastifyReply) => {
+    const dialect = owner(request.raw.url ?? '/');
+    watch.count(dialect?.name ?? '-', '-', request.method)(refusal.status, 0);
+    return reply
+      .code(refusal.status)
+      .header('content-type', 'application/json; charset=utf-8')
+      .send(JSON.stringify(dialect?.refuse?.(refusal) ?? neutralBody(refusal)));
+  };
+  const app = makeServer(config.http, (error, request, reply) => {
+    const tooLong = error.code === 'FST_ERR_MAX_PARAM_LENGTH';
+    const message = tooLong ? 'A parameter in the path is too long' : 'The URL is malformed';
+    refuse({ kind: tooLong ? 'uri-too-long' : 'malformed-url', status: tooLong ? 414 : 400, message }, request, reply);
+  });
+
+  app.decorateRequest('startedMs', 0);
+  app.decorateRequest('trace', undefined);
+  app.decorateRequest('span', null);
+  app.decorateRequest('failure', null);
+  app.setValidatorCompiler(validatorCompiler);
+  // Answers are rendered field by field by the dialects: there is nothing to strip from them.
+  app.setSerializerCompiler(() => JSON.stringify);
+  const { tracer } = telemetry;
+  app.addHook('onRequest', (request, reply, done) => {
+    request.startedMs = clock.monotonicMs();
+    const { origin } = request.raw.headers;
+    if (origin !== undefined) {
+      const path = pathOf(request.raw.url ?? '/');
+      if (applyCors(owner(path)?.cors, origin, path, request, reply)) return;
+    }
+    if (state.draining && !isSight(request.raw.url ?? '/')) {
+      reply.header('retry-after', String(retryAfterSeconds));
+      refuse({ kind: 'draining', status: 503, message: 'The server is shutting down' }, request, reply);
+      return;
+    }
+    if (tracer.enabled) watch.trace(request);
+    done();
+  });
+  if (tracer.enabled) app.addHook('onResponse', async (request, reply) => watch.endTrace(request, reply));
+  app.addHook('onError', async (request, _reply, error) => {
+    request.failure = error;
+  });
+  app.setNotFoundHandler((request, reply) => {
+    const message = `There is no ${request.method} ${pathOf(request.raw.url ?? '/')}`;
+    return refuse({ kind: 'unknown-route', status: 404, message }, request, reply);
+  });
+  app.setErrorHandler((error: { statusCode?: number }, _request, reply) => {
+    const given = error.statusCode ?? 500;
+    const status = given >= 400 && given < 500 ? given : 500;
+    return reply.code(status).send({ error: STATUS_CODES[status] ?? 'Error', code: codeOf(status) });
+  });
+  app.addHook('preClose', async () => drain());
+
+  function drain(): void {
+    state.draining = true;
+    app.server.closeIdleConnections();
+  }
+
+  const routes = await registerAll(app, dialects, watch);
+  app.addHook('onRoute', (route) => watch.addTo(route, '-'));
+  await app.register(fastifyStatic, { serve: false, root: import.meta.dirname });
+  registerHealth(app, { health, metrics, isDraining: () => state.draining });
+  const version = manifest.version;
+  const documents = dialects.map((dialect) => ({
+    name: dialect.name,
+    title: dialect.title,
+    document: documentOf(dialect, routes.get(dialect.name) ?? [], version),
+  }));
+  registerDocs(app, documents, mergedDocument(documents, version));
+  if (sdkFile !== null) registerSdk(app, sdkFile);
+  await app.ready();
+  return {
+    app,
+    listen: () => listen(app, config.http),
+    drain,
+    close: () => close(app, config.http.shutdownTimeoutMs),
+  };
+}
+
+function makeServer(
+  http: Config['http'],
+  onFrameworkError: (error: { code: string }, request: FastifyRequest, reply: FastifyReply) => void,
+): FastifyInstance {
+  return fastify({
+    logger: false,
+    // Nobody reads the ids of requests: `traceparent` is what ties lines together.
+    genReqId: () => '',
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 500 },
+    bodyLimit: http.bodyLimitBytes,
+    trustProxy: http.trustedProxies.length > 0 ? [...http.trustedProxies] : false,
+    keepAliveTimeout: keepAliveMs,
+    requestTimeout: http.requestTimeoutMs,
+    connectionTimeout: Math.max(silentSocketMs, http.requestTimeoutMs),
+    http: {
+      headersTimeout: Math.min(headersTimeoutMs, http.requestTimeoutMs),
+      connectionsCheckingInterval: Math.min(5_000, Math.max(100, http.requestTimeoutMs / 4)),
+    },
+    // Ours says it with the dialect's body.
+    return503OnClosing: false,
+    clientErrorHandler: answerParserError,
+    frameworkErrors: onFrameworkError,
+  });
+}
+
+/** Registers the dialects, each in a scope of its own, and collects their routes for the documents. */
+async function registerAll(
+  app: FastifyInstance,
+  dialects: readonly Dialect[],
+  watch: RequestWatch,
+): Promise<ReadonlyMap<string, readonly CollectedRoute[]>> {
+  const routes = new Map<string, CollectedRoute[]>();
+  for (const dialect of dialects) {
+    const collected: CollectedRoute[] = [];
+    routes.set(dialect.name, collected);
+    await app.register(async (scope) => {
+      scope.addHook('onRoute', (route) => {
+        const { method, url, schema, config: about } = route;
+        collected.push({ methods: [method].flat(), url, schema, openapi: about?.openapi });
+        watch.addTo(route, dialect.name);
+      });
+      await dialect.register(scope);
+    });
+  }
+  return routes;
+}
+
+/** Who answers for a path: the longest prefix wins, then the first dialect. */
+function ownerFinder(dialects: readonly Dialect[]): (url: string) => Dialect | undefined {
+  const prefixes = dialects
+    .flatMap((dialect) => (dialect.prefixes ?? []).map((prefix) => ({ dialect, prefix })))
+    .sort((a, b) => b.prefix.length - a.prefix.length);
+  const isBelow = (url: string, prefix: string) =>
+    url.startsWith(prefix) && (prefix.endsWith('/') || ['/', '?', ''].includes(url.charAt(prefix.length)));
+  return (url) => prefixes.find(({ prefix }) => isBelow(url, prefix))?.dialect;
+}
+
+function pathOf(url: string): string {
+  const query = url.indexOf('?');
+  const path = query < 0 ? url : url.slice(0, query);
+  return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path;
+}
+
+/** What is asked by those who watch a server that drains. */
+function isSight(url: string): boolean {
+  return url.startsWith('/health/') || url.startsWith('/metrics');
+}
+
+function neutralBody({ status, message }: Refusal): object {
+  return { error: message, code: codeOf(status) };
+}
+
+function codeOf(status: number): string {
+  return (STATUS_CODES[status] ?? 'Error').toUpperCase().replace(/[^A-Z]+/g, '_');
+}
+
+const parserErrors: Readonly<Record<string, number>> = {
+  HPE_HEADER_OVERFLOW: 431,
+  ERR_HTTP_REQUEST_TIMEOUT: 408,
+};
+
+/** Answers what is no HTTP, or came too slowly. There is no request yet that a dialect could answer. */
+function answerParserError(error: { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const status = parserErrors[error.code ?? ''] ?? 400;
+  const body = JSON.stringify({ error: STATUS_CODES[status], code: codeOf(status) });
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json; charset=utf-8\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    () => socket.destroy(),
+  );
+}
+
+/** The SDK for pages: from any origin, remembered for an hour. */
+function registerSdk(app: FastifyInstance, file: string): void {
+  const folder = file.slice(0, Math.max(file.lastIndexOf('/'), file.lastIndexOf('\\')) + 1);
+  app.get('/v1/messagejs.js', (_request, reply) =>
+    reply
+      .header('access-control-allow-origin', '*')
+      .header('cross-origin-resource-policy', 'cross-origin')
+      .type('text/javascript; charset=utf-8')
+      .sendFile(file.slice(folder.length), folder, { maxAge: 3_600_000 }),
+  );
+}
+
+async function listen(app: FastifyInstance, { host, port }: Config['http']): Promise<{ port: number; url: string }> {
+  await app.listen({ host, port });
+  const { port: bound } = app.server.address() as AddressInfo;
+  const isWildcard = host === '0.0.0.0' || host === '::';
+  return { port: bound, url: `http://${isWildcard ? 'localhost' : host.includes(':') ? `[${host}]` : host}:${bound}` };
+}
+
+async function close(app: FastifyInstance, timeoutMs: number): Promise<void> {
+  const cut = setTimeout(() => app.server.closeAllConnections(), timeoutMs);
+  try {
+    await app.close();
+  } finally {
+    clearTimeout(cut);
+  }
+}
