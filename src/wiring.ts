@@ -104,8 +104,6 @@ async function wire(config: Config, options: StartOptions, closers: Closers): Pr
     providers,
     receipts: delivery.receipts,
     clock: systemClock,
-    logger,
-    metrics,
     config: dialectConfig(config, storage, () => address.baseUrl),
   });
   const { browserFile } = await buildSdk();
@@ -190,7 +188,7 @@ async function openCore(config: Config, storage: Storage, log: PostgresLog, logg
   await projector.ready;
   await reached(projector, await log.head());
   const quota = new Quota(pool, systemClock, (workspace, account, month) =>
-    monthAccepted(db, { workspace, account }, month),
+    monthAccepted(db, { workspace, account }, Date.parse(`${month}-01T00:00:00Z`)),
   );
   if (storage.alone) await quota.settle();
   closers.add(() => quota.close());
@@ -330,20 +328,23 @@ function observe(
 
 function dialectConfig(config: Config, storage: Storage, baseUrl: () => string) {
   const { auth, limits, providers, http } = config;
+  const { points, windowMs: durationMs, blockMs } = limits.auth;
   return {
-    production: config.production,
-    apiBaseUrl: baseUrl,
-    allowedOrigins: http.allowedOrigins,
-    bodyLimitBytes: http.bodyLimitBytes,
-    batchLimitBytes: http.batchLimitBytes,
-    batchLimitItems: http.batchLimitItems,
     jwtSecret: storage.secrets.jwtSecret,
-    tokenLifeMs: auth.tokenLifeMs,
+    jwtExpiresInMs: auth.tokenLifeMs,
     cookieName: auth.cookieName,
-    internalPingSecret: config.internalPingSecret,
+    production: config.production,
+    allowedOrigins: http.allowedOrigins,
+    apiBaseUrl: baseUrl,
     whatsappVerifyToken: providers.whatsapp.verifyToken,
     whatsappAppSecret: providers.whatsapp.appSecret,
-    limits,
+    internalPingSecret: config.internalPingSecret,
+    authRateLimit: { points, durationMs, blockMs },
+    keyRateLimits: limits.keyPerHour,
+    dashboardRateLimits: limits.dashboardPerMinute,
+    defaultKeyRateLimit: limits.defaultKeyPerHour,
+    batchLimitBytes: http.batchLimitBytes,
+    batchLimitItems: http.batchLimitItems,
   };
 }
 

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { type DomainEvent, type EventData, event } from '../../schemas/index.ts';
+import type { Aggregate } from '../domain/aggregate.ts';
 import { connector } from '../domain/connector.ts';
 import { DomainError } from '../domain/errors.ts';
 import { key } from '../domain/key.ts';
@@ -38,6 +39,13 @@ export function erasedStreams(happened: DomainEvent): string[] {
   }
 }
 
+/** The stream that an event "erased" stands in. */
+const erasure: Aggregate<{ readonly erased: boolean }, never> = {
+  initial: { erased: false },
+  decide: () => [],
+  evolve: () => ({ erased: true }),
+};
+
 /** The first step of every erasure (design section 4). The second, erasing the streams, is the log's. */
 export class ErasureCommands {
   readonly #door: CommandDoor;
@@ -46,9 +54,13 @@ export class ErasureCommands {
     this.#door = door;
   }
 
-  /** True when a workspace was deleted (or never was). Throws `unavailable`. */
-  async isGone(workspaceId: number): Promise<boolean> {
-    return !(await this.#door.load(workspace, streams.workspace(workspaceId))).exists;
+  /** Where a workspace stands; one that nobody knows counts as living, so that nothing in it is erased. Throws `unavailable`. */
+  async standingOf(workspaceId: number): Promise<'lives' | 'deleted' | 'erased'> {
+    const stream = streams.workspace(workspaceId);
+    const { exists, deleted } = await this.#door.load(workspace, stream);
+    if (exists) return 'lives';
+    if (deleted) return 'deleted';
+    return (await this.#door.load(erasure, streams.erasure(stream))).erased ? 'erased' : 'lives';
   }
 
   /**
@@ -94,7 +106,7 @@ export class ErasureCommands {
   async #isDead(happened: ErasedEvent): Promise<boolean> {
     const door = this.#door;
     const { data } = happened;
-    if (await this.isGone(data.workspace)) return true;
+    if ((await this.standingOf(data.workspace)) !== 'lives') return true;
     switch (happened.type) {
       case 'KeyErased':
         return !(await door.load(key, streams.key(data.workspace, happened.data.key))).exists;

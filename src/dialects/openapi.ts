@@ -209,6 +209,7 @@ function isObject(value: unknown): value is Json {
 }
 
 const localDefinition = '#/$defs/';
+const recursiveRoot = '__root';
 
 /** The components of one document: schemas with an id, and those that refer to themselves. */
 class Components {
@@ -218,8 +219,11 @@ class Components {
 
   /** A schema as it stands in the document, components by reference. */
   json(schema: z.ZodType, io: 'input' | 'output'): JsonValue {
-    const { $schema: _, $defs = {}, ...rest } = jsonSchema(schema, io);
-    const definitions = $defs as Json;
+    const { $schema: _, $defs = {}, ...root } = jsonSchema(schema, io);
+    // In a document `#` would be the document: a schema that refers to itself has to become a component.
+    const isRecursive = JSON.stringify(root).includes('"$ref":"#"');
+    const rest: Json = isRecursive ? { $ref: `${localDefinition}${recursiveRoot}` } : root;
+    const definitions: Json = isRecursive ? { ...($defs as Json), [recursiveRoot]: root } : ($defs as Json);
     const names = new Map(Object.keys(definitions).map((id) => [id, this.#nameOf(id, definitions, io)]));
     for (const [id, name] of names) this.schemas[name] ??= withNames(definitions[id] as JsonValue, names);
     return withNames(rest, names);
@@ -266,7 +270,8 @@ function reachable(id: string, definitions: Json, found = new Set<string>()): Se
 /** References to local definitions become references to components. */
 function withNames(value: JsonValue, names: ReadonlyMap<string, string>): JsonValue {
   return mapReferences(value, (reference) => {
-    const name = reference.startsWith(localDefinition) ? names.get(reference.slice(localDefinition.length)) : undefined;
+    const id = reference === '#' ? recursiveRoot : reference.slice(localDefinition.length);
+    const name = reference === '#' || reference.startsWith(localDefinition) ? names.get(id) : undefined;
     return name === undefined ? reference : `#/components/schemas/${name}`;
   });
 }

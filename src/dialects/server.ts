@@ -74,7 +74,9 @@ export async function createHttpHost(options: HttpHostOptions): Promise<HttpHost
   const owner = ownerFinder(dialects);
   const refuse = (refusal: Refusal, request: FastifyRequest, reply: FastifyReply) => {
     const dialect = owner(request.raw.url ?? '/');
-    watch.count(dialect?.name ?? '-', '-', request.method)(refusal.status, 0);
+    // Routes count what they answer themselves, also when it is said in their place.
+    const hasRoute = refusal.kind === 'draining' && !request.is404;
+    if (!hasRoute) watch.count(dialect?.name ?? '-', '-', request.method)(refusal.status, 0);
     return reply
       .code(refusal.status)
       .header('content-type', 'application/json; charset=utf-8')
@@ -102,7 +104,7 @@ export async function createHttpHost(options: HttpHostOptions): Promise<HttpHost
       if (applyCors(owner(path)?.cors, origin, path, request, reply)) return;
     }
     if (state.draining && !isSight(request.raw.url ?? '/')) {
-      reply.header('retry-after', String(retryAfterSeconds));
+      reply.header('retry-after', String(retryAfterSeconds)).header('connection', 'close');
       refuse({ kind: 'draining', status: 503, message: 'The server is shutting down' }, request, reply);
       return;
     }
@@ -254,7 +256,7 @@ function registerSdk(app: FastifyInstance, file: string): void {
       .header('access-control-allow-origin', '*')
       .header('cross-origin-resource-policy', 'cross-origin')
       .type('text/javascript; charset=utf-8')
-      .sendFile(file.slice(folder.length), folder, { maxAge: 3_600_000 }),
+      .sendFile(file.slice(folder.length), folder, { maxAge: 3_600_000, contentType: false }),
   );
 }
 

@@ -185,11 +185,13 @@ export class PostgresLog implements Log {
   async #flush(batch: Waiting[]): Promise<void> {
     const started = performance.now();
     let failed = false;
+    this.#hub.flushBegins();
     try {
       const answer = await this.#call(batch);
       this.#settle(batch, answer, started);
     } catch (error) {
       failed = true;
+      this.#hub.flushFailed();
       if (batch.length > 1 && error instanceof pg.DatabaseError && !isConnectionTrouble(error)) {
         // Postgres will not have one of them: the others are not to suffer for it.
         for (const entry of batch) await this.#flush([entry]);

@@ -24,6 +24,16 @@ function words(minLength: number, maxLength: number) {
     .refine(...storable);
 }
 
+/** The same, without the white space at its ends. */
+function trimmed(minLength: number, maxLength: number) {
+  return z
+    .string()
+    .trim()
+    .min(minLength)
+    .max(maxLength)
+    .refine(...storable);
+}
+
 /** A point in time: ISO 8601, UTC. */
 export const time = z.iso.datetime().meta({ example: '2024-01-15T10:00:00.000Z' });
 const optionalTime = time.nullable();
@@ -46,7 +56,7 @@ export const errorBody = z
   .meta({ description: 'The request was refused' });
 
 /** An answer without a body. */
-export const nothing = z.void().meta({ description: 'Done' });
+export const nothing = z.null().meta({ description: 'Done; no body' });
 
 // Auth (sheet, section 4).
 
@@ -147,8 +157,8 @@ export const connectorTested = z.object({ success: z.boolean(), connected: z.boo
 
 // Templates (section 8).
 
-const templateName = z.string().trim().pipe(words(3, 100));
-const templateContent = z.string().trim().pipe(words(1, 4_096));
+const templateName = trimmed(3, 100);
+const templateContent = trimmed(1, 4_096);
 const variableNames = z.array(words(0, 255)).max(1_000);
 
 export const createTemplateBody = z.object({

@@ -1,0 +1,232 @@
+/**
+ * Chores: erasing what was deleted, and sweeping up receipts that nobody came for. Consumer group `erasing` and a task beside
+ * it; both act through commands.
+ *
+ * Erasing goes in two steps (design section 4). First the event "erased" is appended, to a stream that stays, by the task
+ * (`eraser.ts`): what is to do is told by the rows alone, in bounded steps. Then the group, which reads these events like
+ * any others, has the streams erased that they name, and moves its checkpoint after that. A crash between any two
+ * instructions repeats a step, and each is idempotent: an event "erased" is found to stand there, a stream to be erased.
+ *
+ * Bounds: a deleted key, connector or template is erased within seconds. A deleted workspace, with everything in it, is
+ * erased after its grace (30 s, for what was accepted on another node just then) and the time for its dispatches: two
+ * streams a millisecond at best, one in some milliseconds on slow disks; a hundred thousand in minutes. Dispatches that were
+ * accepted so late that they miss even that are erased when the group meets them. A held receipt is erased a day
+ * after it came in, by the log's time. Nothing is erased whose workspace, or which itself, was not deleted.
+ *
+ * While storage is away nothing moves; afterwards it goes on from the checkpoint and the rows.
+ */
+import type pg from 'pg';
+import type { Queryable } from '../../../projections/projection.ts';
+import { event, type RecordedEvent } from '../../../schemas/index.ts';
+import { type ErasedEvent, type ErasureCommands, erasedStreams } from '../../commands/index.ts';
+import { readCheckpoint, withCheckpoint } from '../../feed/checkpoint.ts';
+import type { ConsumerLogger, Feed, FeedBatch } from '../../feed/feed.ts';
+import { type Clock, sleep } from '../../platform/clock.ts';
+import { type Projected, Reached } from '../reached.ts';
+import { Eraser } from './eraser.ts';
+import { HeldReceiptSweep } from './held-receipt-sweep.ts';
+
+/** What chores need. Times in milliseconds. */
+export interface ChoresOptions {
+  readonly feed: Feed;
+  readonly read: Queryable;
+  /** Consumers' connections: under a transaction time-out. */
+  readonly pool: pg.Pool;
+  readonly projected: Projected;
+  /** The last position of the log. */
+  readonly head: () => Promise<bigint>;
+  /** Erases one stream in the log. Idempotent. */
+  readonly erase: (stream: string) => Promise<void>;
+  readonly erasures: ErasureCommands;
+  readonly clock: Clock;
+  readonly logger: ConsumerLogger;
+  /** See `EraserOptions.graceMs`; 30,000 unless told. */
+  readonly graceMs?: number;
+  /** How often it is looked for work that no event told of; 10,000 unless told. */
+  readonly lookMs?: number;
+}
+
+const group = 'erasing';
+/** Wait of a batch that is not full: nobody waits for it, and a larger one costs less. */
+const gatherMs = 200;
+/** Streams that are being erased at once. The log takes them one after the other anyway. */
+const concurrentErasures = 4;
+/** Between rounds that left work for later. */
+const waitingMs = 1_000;
+
+/** Runs the chores until they are stopped. */
+export function startChores(options: ChoresOptions): { readonly done: Promise<void>; stop(): Promise<void> } {
+  const chores = new Chores(options);
+  return { done: chores.start(), stop: () => chores.stop() };
+}
+
+class Chores {
+  readonly #options: ChoresOptions;
+  readonly #abort = new AbortController();
+  readonly #reached: Reached;
+  readonly #eraser: Eraser;
+  readonly #sweep: HeldReceiptSweep;
+  #wake: () => void = () => {};
+  #done: Promise<void> = Promise.resolve();
+  #working: Promise<void> = Promise.resolve();
+
+  constructor(options: ChoresOptions) {
+    this.#options = options;
+    const { signal } = this.#abort;
+    this.#reached = new Reached(options.projected);
+    this.#eraser = new Eraser({
+      ...options,
+      reached: this.#reached,
+      signal,
+      group,
+      graceMs: options.graceMs ?? 30_000,
+    });
+    this.#sweep = new HeldReceiptSweep(options.pool, this.#reached, options.erase);
+  }
+
+  start(): Promise<void> {
+    const { feed, pool } = this.#options;
+    this.#working = this.#work();
+    this.#done = feed.consume(
+      {
+        group,
+        maxBatchEvents: 2_000,
+        start: (partition) => readCheckpoint(pool, group, partition),
+        handle: (batch) => this.#handle(batch),
+        gather: () => sleep(gatherMs, this.#abort.signal).catch(() => {}),
+      },
+      this.#abort.signal,
+    );
+    this.#done.catch(() => {});
+    return this.#done;
+  }
+
+  async stop(): Promise<void> {
+    this.#abort.abort(new Error('stopped'));
+    this.#reached.stop();
+    this.#wake();
+    await this.#working;
+    await this.#done.catch(() => {});
+  }
+
+  /**
+   * What is erased is erased before the checkpoint moves, and outside its transaction: that may take longer than a
+   * transaction should, and may be done twice.
+   */
+  async #handle(batch: FeedBatch): Promise<bigint> {
+    const { pool } = this.#options;
+    for (const happened of batch.events) {
+      if (happened.type === 'KeyRevoked' || happened.type.endsWith('Deleted')) this.#wake();
+      await this.#eraseNamed(happened);
+    }
+    await this.#eraseLate(batch.events);
+    return withCheckpoint(
+      pool,
+      group,
+      batch,
+      (client, events) => this.#sweep.note(client, events, batch.to),
+      // Everything above may be done again.
+      { durable: false },
+    );
+  }
+
+  async #eraseNamed(happened: RecordedEvent): Promise<void> {
+    const { erase, erasures } = this.#options;
+    const streams = erasedStreams(happened);
+    let next = 0;
+    const worker = async () => {
+      for (let stream = streams[next++]; stream !== undefined; stream = streams[next++]) {
+        this.#abort.signal.throwIfAborted();
+        await erase(stream);
+        erasures.forget(stream);
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(concurrentErasures, streams.length) }, worker));
+    // Between the last look through its dispatches and this event one may have come in.
+    if (happened.type === 'WorkspaceErased') await this.#eraser.stragglersOf(happened.data.workspace);
+  }
+
+  /** What was made in a workspace after its deletion, by a node that did not know of it yet. */
+  async #eraseLate(events: readonly RecordedEvent[]): Promise<void> {
+    const { erasures } = this.#options;
+    const standings = new Map<number, 'lives' | 'deleted' | 'erased'>();
+    const late: ErasedEvent[] = [];
+    const lateDispatches = new Set<number>();
+    for (const happened of events) {
+      const made = madeIn(happened);
+      if (made === null) continue;
+      let standing = standings.get(made);
+      if (!standing) {
+        standing = await erasures.standingOf(made);
+        standings.set(made, standing);
+      }
+      if (standing === 'lives') continue;
+      if (happened.type !== 'DispatchAccepted') late.push(...erasedEventOf(happened));
+      // Of a workspace that is not erased yet the eraser finds it in the rows.
+      else if (standing === 'erased') lateDispatches.add(made);
+    }
+    await erasures.append(late);
+    for (const workspace of lateDispatches) await this.#eraser.stragglersOf(workspace);
+  }
+
+  async #work(): Promise<void> {
+    const { logger, lookMs = 10_000 } = this.#options;
+    const { signal } = this.#abort;
+    while (!signal.aborted) {
+      const woken = new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+      let waitMs = lookMs;
+      try {
+        const outcome = await this.#eraser.round();
+        if (outcome !== 'idle') waitMs = outcome === 'busy' ? 0 : waitingMs;
+        await this.#sweep.round();
+      } catch (error) {
+        if (signal.aborted) return;
+        logger.warn({ err: error }, 'erasing met trouble and goes on');
+        waitMs = waitingMs;
+      }
+      if (waitMs > 0) await Promise.race([woken, sleep(waitMs, signal).catch(() => {})]);
+      // A deletion is in the rows before it is looked for: one that woke us a moment ago may not be yet.
+      if (!signal.aborted) await this.#rowsCatchUp();
+    }
+  }
+
+  async #rowsCatchUp(): Promise<void> {
+    try {
+      await this.#reached.until(await this.#options.head());
+    } catch {
+      // The next round tells.
+    }
+  }
+}
+
+/** The workspace that an event makes something in; null for others. */
+function madeIn({ type, data }: RecordedEvent): number | null {
+  switch (type) {
+    case 'KeyIssued':
+    case 'ConnectorCreated':
+    case 'TemplateCreated':
+    case 'DispatchAccepted':
+      return data.workspace;
+    default:
+      return null;
+  }
+}
+
+function erasedEventOf({ type, data }: RecordedEvent): ErasedEvent[] {
+  switch (type) {
+    case 'KeyIssued':
+      return [event('KeyErased', { workspace: data.workspace, key: data.key })];
+    case 'ConnectorCreated': {
+      const { workspace, connector, connectorType } = data;
+      return [event('ConnectorErased', { workspace, connector, connectorType })];
+    }
+    case 'TemplateCreated': {
+      const { workspace, template, connectorType } = data;
+      return [event('TemplateErased', { workspace, template, connectorType })];
+    }
+    default:
+      return [];
+  }
+}

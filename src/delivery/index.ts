@@ -1,0 +1,128 @@
+/**
+ * Delivery: what leaves. A consumer of the feed that acts through commands (design section 2); there is no queue beside the
+ * log, only leases (promise 6).
+ *
+ * - `dispatcher.ts` sends dispatches through connectors. What is due is read from the rows, per connector (`lane.ts`, `fill.ts`);
+ *   an attempt (`attempt.ts`) ends as a record in the log (`recorder.ts`), and when it is made again is told by
+ *   `schedule.ts`. Pace per connector (`pacing.ts`), slots per provider (`slots.ts`).
+ * - `receipts.ts` applies what providers report, `held-receipts.ts` what they reported too early.
+ * - `chores/` erases what was deleted.
+ * - `connectors/` has one file per provider.
+ *
+ * Promises
+ * - At least once, with a stable id, across a crash at any instruction (promise 5). An attempt cut off by a crash is repeated
+ *   and not counted.
+ * - What stands in the log as sent is not sent again, although rows are behind the log: a dispatch is held (`held.ts`), in
+ *   memory and by a lease, until the rows show for good what became of it; and one that another attempt may have been made at
+ *   (it was deferred, its lease ran out, or it was accepted before this start) has its stream read right before it is sent.
+ * - A connector or provider that is slow, throttling or away holds up no other: each has its own lane; a lane whose attempts
+ *   do not end well gets fewer at once, and all such lanes together half of their provider's slots.
+ * - A dispatch that cannot be recorded is recorded again until it can, and nothing more is sent meanwhile.
+ * - Dispatches of a deleted workspace are not sent: they are erased. Those of a deleted or deactivated connector fail.
+ *
+ * Limits: attempts per connector and per provider, dispatches held at once, records per append, pages per look. A connector's
+ * pace is kept per process. Up to 4,000 dispatches to a Telegram chat that is not to be written to yet are looked past.
+ * Failure: while storage is away nothing new is sent; afterwards it goes on by itself.
+ */
+import type pg from 'pg';
+import { type CommandDoor, type DispatchCommands, ErasureCommands, type WorkspaceCommands } from '../commands/index.ts';
+import { consumerPool } from '../feed/checkpoint.ts';
+import type { Tracer } from '../platform/telemetry.ts';
+import type { TraceAttempt } from './attempt.ts';
+import { startChores } from './chores/index.ts';
+import { type DispatcherDepths, type DispatcherOptions, startDispatcher } from './dispatcher.ts';
+import { startHeldReceipts } from './held-receipts.ts';
+import { type ReceiptOutcome, Receipts } from './receipts.ts';
+
+export type { DispatcherDepths, DispatcherOptions, DispatchOutcome } from './dispatcher.ts';
+export { deliveryMigrations } from './migrations.ts';
+export { defaultPace, type Pace } from './pacing.ts';
+export type { Projected } from './reached.ts';
+export type { ReceiptOutcome } from './receipts.ts';
+export { defaultSchedule, type Schedule } from './schedule.ts';
+
+/** What delivery needs. */
+export interface DeliveryOptions extends Omit<DispatcherOptions, 'commands' | 'workspaces' | 'trace'> {
+  readonly commands: DispatchCommands;
+  readonly workspaces: WorkspaceCommands;
+  readonly door: CommandDoor;
+  /** Address of the database, for consumers' connections. */
+  readonly url: string;
+  /** Erases one stream in the log. Idempotent. */
+  readonly erase: (stream: string) => Promise<void>;
+  readonly tracer?: Tracer;
+  readonly onReceipt?: (connectorType: Parameters<Receipts['receive']>[0], outcome: ReceiptOutcome) => void;
+  /** See `ChoresOptions`. */
+  readonly graceMs?: number;
+}
+
+/** Running delivery. */
+export interface Delivery {
+  readonly receipts: Receipts;
+  /** Resolves when the first dispatches may leave. */
+  readonly ready: Promise<void>;
+  /** Rejects with an event that this code cannot read. */
+  readonly done: Promise<void>;
+  depths(): DispatcherDepths;
+  /** Attempts under way are finished and recorded first: the door must still be open. */
+  stop(): Promise<void>;
+}
+
+/** Starts everything that delivery does. */
+export function startDelivery(options: DeliveryOptions): Delivery {
+  const { tracer, commands, workspaces, onReceipt } = options;
+  const pool: pg.Pool = consumerPool(options.url, { name: 'delivery', maxConnections: 4 });
+  const dispatcher = startDispatcher({
+    ...options,
+    ...(tracer?.enabled && { trace: attemptSpans(tracer) }),
+  });
+  const receipts = new Receipts(options);
+  const applied = onReceipt && ((type: Parameters<typeof onReceipt>[0]) => onReceipt(type, 'applied'));
+  const { feed, read, projected, clock } = options;
+  const held = startHeldReceipts({
+    feed,
+    pool,
+    read,
+    projected,
+    clock,
+    commands,
+    workspaces,
+    ...(applied && { onApplied: applied }),
+  });
+  const chores = startChores({ ...options, pool, erasures: new ErasureCommands(options) });
+  const done = Promise.all([dispatcher.done, held.done, chores.done]).then(() => {});
+  done.catch(() => {});
+  return {
+    receipts,
+    ready: dispatcher.ready,
+    done,
+    depths: () => dispatcher.depths(),
+    async stop() {
+      receipts.stop();
+      await Promise.all([dispatcher.stop(), held.stop(), chores.stop()]);
+      await pool.end();
+    },
+  };
+}
+
+/** A span around each attempt. */
+function attemptSpans(tracer: Tracer): TraceAttempt {
+  return async (row, attempt) => {
+    const span = tracer.start('dispatch attempt', {
+      kind: 'client',
+      attributes: {
+        'parley.dispatch': row.dispatch,
+        'parley.connector_type': row.connectorType,
+        'parley.attempts': row.attempts,
+      },
+    });
+    try {
+      const ended = await attempt();
+      span.end();
+      return ended;
+    } catch (error) {
+      span.end({ error });
+      throw error;
+    }
+  };
+}
