@@ -2,6 +2,7 @@
  * The documents for people: Swagger UI at `/docs` (and `/api-docs`), ReDoc at `/redoc`, each with a choice of documents.
  * All that a page loads comes from this host, out of npm packages; a content security policy holds it to that.
  */
+import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
@@ -28,7 +29,7 @@ const packageMaxAgeMs = 86_400_000;
 
 const resolve = createRequire(import.meta.url).resolve;
 const swaggerFolder = dirname(resolve('swagger-ui-dist/package.json'));
-const redocFolder = join(dirname(resolve('redoc/package.json')), 'bundles');
+const redocFile = join(dirname(resolve('redoc/package.json')), 'bundles', 'redoc.standalone.js');
 
 /** What of the packages is served, by name. */
 const packageFiles: Readonly<Record<string, string>> = {
@@ -36,8 +37,10 @@ const packageFiles: Readonly<Record<string, string>> = {
   'swagger-ui-bundle.js': swaggerFolder,
   'swagger-ui-standalone-preset.js': swaggerFolder,
   'favicon-32x32.png': swaggerFolder,
-  'redoc.standalone.js': redocFolder,
 };
+
+/** ReDoc shows its logo from another host, which the policy would forbid; an image of ours stands there instead. */
+const redocLogo = 'https://cdn.redoc.ly/redoc/logo-mini.svg';
 
 /** Registers the documents and their pages. Needs `reply.sendFile`. */
 export function registerDocs(app: FastifyInstance, documents: readonly NamedDocument[], merged: OpenApiDocument): void {
@@ -67,6 +70,12 @@ export function registerDocs(app: FastifyInstance, documents: readonly NamedDocu
       reply.sendFile(file, folder, { maxAge: packageMaxAgeMs, immutable: false }),
     );
   }
+  let redoc: Promise<string> | undefined;
+  app.get('/docs/assets/redoc.standalone.js', async (_request, reply) => {
+    redoc ??= readFile(redocFile, 'utf8').then((text) => text.replaceAll(redocLogo, '/docs/assets/favicon-32x32.png'));
+    reply.header('cache-control', `public, max-age=${packageMaxAgeMs / 1_000}`).type('text/javascript; charset=utf-8');
+    return redoc;
+  });
 }
 
 function page(app: FastifyInstance, url: string, html: string): void {

@@ -116,6 +116,20 @@ export class TailHub {
 
   /** The head as the database has it now. Rejects with LogUnavailableError. */
   async checkHead(): Promise<bigint> {
+    // One question at a time on the connection; one that is under way may be answered with what was before ours.
+    await this.#polling?.catch(() => {});
+    return this.#poll();
+  }
+
+  /** Asks for the head; who asks while a question is under way shares its answer. */
+  #poll(): Promise<bigint> {
+    this.#polling ??= this.#ask().finally(() => {
+      this.#polling = null;
+    });
+    return this.#polling;
+  }
+
+  async #ask(): Promise<bigint> {
     const askedAt = performance.now();
     try {
       const client = await this.#connect();
@@ -130,14 +144,6 @@ export class TailHub {
       if (this.#listener) this.#drop(this.#listener);
       throw new LogUnavailableError(error);
     }
-  }
-
-  /** Asks for the head, once at a time. */
-  #poll(): Promise<bigint> {
-    this.#polling ??= this.checkHead().finally(() => {
-      this.#polling = null;
-    });
-    return this.#polling;
   }
 
   /** Takes the database's word of how much was erased when it was asked: whoever missed one forgets everything. */

@@ -16,7 +16,7 @@ const postgres = process.env[TEST_DATABASE_URL] ? null : await startTestPostgres
 const onTerminal = process.stdout.isTTY;
 const child = spawn(
   'tap',
-  [`--output-file=${tapOutput}`, `--reporter=${onTerminal ? 'terse' : 'tap'}`, ...process.argv.slice(2)],
+  [`--output-file=${tapOutput}`, ...(onTerminal ? ['--reporter=terse'] : []), ...process.argv.slice(2)],
   {
     stdio: ['ignore', onTerminal ? 'inherit' : 'pipe', 'inherit'],
     env: { ...process.env, ...(postgres && { [TEST_DATABASE_URL]: postgres.url }) },
@@ -44,7 +44,11 @@ console.log(`${passed} passed, ${failed + (code !== 0 && failed === 0 ? 1 : 0)} 
 /** Where nobody watches: a line a file, and whole what failed. */
 function printPlainly(lines: Interface): void {
   let diagnosing = false;
+  let before = '';
   lines.on('line', (line) => {
+    // tap says each line twice when it also writes them to a file.
+    if (line === before) return;
+    before = line;
     const result = /^(\s*)(not )?ok \d+ /.exec(line);
     if (result) diagnosing = result[2] !== undefined;
     if (diagnosing || (result && result[1] === '')) console.log(line);

@@ -111,7 +111,8 @@ export function authRoutes(app: FastifyInstance, context: Context): void {
     method: 'POST',
     path: '/auth/refresh',
     summary: 'Renew the token',
-    description: 'The refresh token is replaced; used again within 30 s it yields a fresh pair, later it ends the session.',
+    description:
+      'The refresh token is replaced; used again within 30 s it yields a fresh pair, later it ends the session.',
     tags,
     security: [],
     body: wire.refreshBody,

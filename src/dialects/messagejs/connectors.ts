@@ -54,7 +54,8 @@ export function connectorRoutes(app: FastifyInstance, context: Context): void {
     method: 'POST',
     path: collection,
     summary: 'Create a connector',
-    description: 'The provider is not asked; the credentials are never shown again. `name` is the provider\'s by default.',
+    description:
+      "The provider is not asked; the credentials are never shown again. `name` is the provider's by default.",
     params: inProject,
     body: wire.createConnectorBody,
     answers: { 201: wire.connectorCreated },
@@ -107,9 +108,7 @@ export function connectorRoutes(app: FastifyInstance, context: Context): void {
       const before = await workspaces.connector(workspace, connector);
       const body = wire.objectBody(request.body);
       const credentials =
-        body.credentials === undefined
-          ? undefined
-          : readCredentials(body.credentials, providers[before.connectorType]);
+        body.credentials === undefined ? undefined : readCredentials(body.credentials, providers[before.connectorType]);
       const { name, isActive } = wire.readBody(wire.connectorFields, body);
       const changes = { name, isActive, credentials };
       const isChanged = Object.values(changes).some((value) => value !== undefined);
@@ -157,7 +156,9 @@ function testRoute(app: FastifyInstance, context: Context): void {
     async handler(request) {
       const { workspace } = await projectOfPath(context, request);
       const state = await workspaces.connector(workspace, connectorOfPath(context, request, workspace));
-      const result = await providers[state.connectorType].check(openedCredentials(() => workspaces.openCredentials(state)));
+      const result = await providers[state.connectorType].check(
+        openedCredentials(() => workspaces.openCredentials(state)),
+      );
       if (result.outcome === 'unreachable') throw new WireError('THIRD_PARTY_ERROR', result.message);
       const connected = result.outcome === 'connected';
       return { success: connected, connected, message: result.message };
@@ -187,7 +188,8 @@ function connectorNotFound(): WireError {
 
 function typeOf(value: unknown): ConnectorType {
   const type = connectorTypes.find((each) => each === value);
-  if (type === undefined) throw invalidField('type', `is not one of ${connectorTypes.join(', ')}`, 'INVALID_CONNECTOR_TYPE');
+  if (type === undefined)
+    throw invalidField('type', `is not one of ${connectorTypes.join(', ')}`, 'INVALID_CONNECTOR_TYPE');
   return type;
 }
 

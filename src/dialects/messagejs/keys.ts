@@ -60,7 +60,14 @@ export function keyRoutes(app: FastifyInstance, context: Context): void {
       tellPosition(reply, issued.position);
       reply.code(201);
       const createdAt = iso(issued.state.createdAt);
-      return { key: issued.secret, id: spelling.key(workspace, issued.key), name, rateLimit, isActive: true, createdAt };
+      return {
+        key: issued.secret,
+        id: spelling.key(workspace, issued.key),
+        name,
+        rateLimit,
+        isActive: true,
+        createdAt,
+      };
     },
   });
 

@@ -2,7 +2,12 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { ACCOUNTS_WORKSPACE } from '../../commands/index.ts';
-import { type Freshness, MalformedPositionError, NotReachedError, PositionAheadError } from '../../readside/freshness.ts';
+import {
+  type Freshness,
+  MalformedPositionError,
+  NotReachedError,
+  PositionAheadError,
+} from '../../readside/freshness.ts';
 import type { DashboardUser } from './credentials.ts';
 import { invalidField, WireError } from './errors.ts';
 

@@ -252,6 +252,17 @@ export const projectAnalyticsShown = z.object({
   connectorDistribution: z.partialRecord(connectorType, count),
 });
 
+// Callbacks and operations (sections 14 and 19).
+
+export const received = z.object({ received: z.boolean() });
+const state = z.enum(['ok', 'error']);
+export const health = z.object({
+  status: state,
+  message: z.string(),
+  details: z.object({ api: state, database: state, redis: state }),
+});
+export const pong = z.object({ status: z.literal('ok'), message: z.string(), timestamp: time });
+
 // Checking.
 
 /** Codes that go with a field wherever it stands. */
@@ -286,7 +297,11 @@ export function requireFields(body: Readonly<Record<string, unknown>>, names: re
   const missing = names.filter((name) => body[name] === undefined || body[name] === null || body[name] === '');
   if (missing.length === 0) return;
   const fields = missing.map((path): FieldProblem => ({ path, message: 'is required' }));
-  throw invalid('MISSING_REQUIRED_FIELD', `${missing.join(', ')} ${missing.length > 1 ? 'are' : 'is'} required`, ...fields);
+  throw invalid(
+    'MISSING_REQUIRED_FIELD',
+    `${missing.join(', ')} ${missing.length > 1 ? 'are' : 'is'} required`,
+    ...fields,
+  );
 }
 
 /**
