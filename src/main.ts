@@ -92,11 +92,25 @@ function whole(option: string, value: string | boolean | undefined, fallback: nu
   return Number(value);
 }
 
-/** Aborts at the first SIGINT or SIGTERM. */
+/** How often it is looked whether npm's shell still lives. */
+const parentCheckMs = 200;
+
+/**
+ * Aborts at the first SIGINT or SIGTERM. Under npm a shell stands between npm and us, and takes the signal with it when
+ * it ends: that our parent has gone is such a signal too.
+ */
 function untilStopped(): AbortSignal {
   const stop = new AbortController();
   setMaxListeners(0, stop.signal);
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort());
+  if (process.env.npm_lifecycle_event !== undefined) {
+    const parent = process.ppid;
+    const timer = setInterval(() => {
+      if (process.ppid !== parent) stop.abort();
+    }, parentCheckMs);
+    timer.unref();
+    stop.signal.addEventListener('abort', () => clearInterval(timer), { once: true });
+  }
   return stop.signal;
 }
 

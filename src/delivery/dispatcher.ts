@@ -37,7 +37,7 @@ export interface DispatcherOptions extends Omit<AttemptsOptions, 'schedule' | 'r
   readonly sole: boolean;
   readonly schedule?: Schedule;
   readonly pace?: Pace;
-  /** Attempts under way at once per connector, 32 unless told. */
+  /** Attempts under way at once per connector, 32 unless told; half of the provider's at most. */
   readonly concurrencyPerConnector?: number;
   /** The same per provider, its connections; 64 unless told. */
   readonly concurrencyPerProvider?: number;
@@ -100,6 +100,7 @@ class RunningDispatcher implements Dispatcher {
   readonly #pace: Pace;
   readonly #leaseMs: number;
   readonly #maxHeld: number;
+  readonly #mostPerLane: number;
   readonly #startedAt: number;
   readonly #stopping = new AbortController();
   readonly #ended = new AbortController();
@@ -140,7 +141,10 @@ class RunningDispatcher implements Dispatcher {
     this.#leases = new Leases({ pool, lifeMs: this.#leaseMs, projectorGroup });
     this.#reached = new Reached(options.projected);
     this.#held = new Held(this.#leases, this.#reached, this.#ended.signal, (error) => this.#trouble(error));
-    const slots = () => new Slots<Lane>(options.concurrencyPerProvider ?? 64, (lane) => this.#pump(lane));
+    const perProvider = options.concurrencyPerProvider ?? 64;
+    // One connector never has all of its provider's slots: those that hang are held up to the time-out.
+    this.#mostPerLane = Math.max(1, Math.min(options.concurrencyPerConnector ?? 32, Math.floor(perProvider / 2)));
+    const slots = () => new Slots<Lane>(perProvider, (lane) => this.#pump(lane));
     this.#slots = { whatsapp: slots(), telegram: slots(), twilio: slots() };
     this.#overall = new TokenBucket(this.#pace.overall);
     this.ready = this.#begin();
@@ -241,7 +245,7 @@ class RunningDispatcher implements Dispatcher {
     const name = `${workspace}/${connector}`;
     let lane = this.#lanes.get(name);
     if (!lane) {
-      lane = new Lane(workspace, connector, this.#options.concurrencyPerConnector ?? 32, this.#pace);
+      lane = new Lane(workspace, connector, this.#mostPerLane, this.#pace);
       lane.usedAt = this.#now();
       this.#lanes.set(name, lane);
     }

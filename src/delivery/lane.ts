@@ -2,7 +2,7 @@ import type { PendingDispatch } from '../../projections/dispatches/queries.ts';
 import type { ConnectorType } from '../commands/index.ts';
 import type { SendResult } from './connectors/provider.ts';
 import { ChatPace, type Pace, TokenBucket } from './pacing.ts';
-import type { SlotTaker } from './slots.ts';
+import type { SlotTaker, Trust } from './slots.ts';
 
 /** A claimed dispatch that waits for its turn. `verify`: its stream is read before it is sent. */
 export interface ReadyDispatch {
@@ -10,8 +10,8 @@ export interface ReadyDispatch {
   readonly verify: boolean;
 }
 
-/** Attempts of a new lane that may be under way; each that is answered allows one more. */
-const firstLimit = 4;
+/** Attempts of a new lane that may be under way. Each that is answered allows one more: twice as many every time around. */
+const firstLimit = 1;
 /** Throttled answers in a row after which the whole lane waits for what the provider asks. */
 const throttlesToPause = 3;
 /** An attempt that takes longer makes its lane suspect. */
@@ -42,13 +42,13 @@ export class Lane implements SlotTaker {
   usedAt = 0;
   /** Dispatches held for it, settled ones included. */
   held = 0;
-  /** The provider has been slow, away or throttling here lately. */
-  suspect = false;
+  /** Suspect: the provider has been slow, away or throttling here lately. */
+  trust: Trust = 'new';
   readonly #most: number;
   readonly #pace: Pace;
   readonly #ready: ReadyDispatch[] = [];
   readonly #startedAt = new Map<string, number>();
-  #limit: number;
+  #limit = firstLimit;
   #throttles = 0;
   #bucket: TokenBucket | null = null;
   #chats: ChatPace | null = null;
@@ -58,7 +58,6 @@ export class Lane implements SlotTaker {
     this.connector = connector;
     this.#most = most;
     this.#pace = pace;
-    this.#limit = Math.min(firstLimit, most);
   }
 
   get readyCount(): number {
@@ -144,11 +143,11 @@ export class Lane implements SlotTaker {
     if (result.outcome === 'sent' || result.outcome === 'rejected') {
       this.#limit = Math.min(this.#most, this.#limit + 1);
       this.#throttles = 0;
-      this.suspect = false;
+      this.trust = 'proven';
       return;
     }
     this.#limit = Math.max(1, Math.floor(this.#limit / 2));
-    this.suspect = true;
+    this.trust = 'suspect';
     if (result.outcome !== 'throttled') return;
     this.#throttles++;
     if (this.#throttles >= throttlesToPause) this.pausedUntil = Math.max(this.pausedUntil, now + pauseMs);
@@ -158,7 +157,7 @@ export class Lane implements SlotTaker {
   watchSlow(now: number): void {
     // The one that began first stands first.
     const oldest = this.#startedAt.values().next();
-    if (!oldest.done && now - oldest.value > slowMs) this.suspect = true;
+    if (!oldest.done && now - oldest.value > slowMs) this.trust = 'suspect';
   }
 
   #learn(type: ConnectorType): void {

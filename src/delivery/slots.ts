@@ -1,11 +1,17 @@
-/** Who takes slots: a lane. `suspect` while its provider has been slow or away for it. */
+/** How a lane's attempts have ended lately: not known yet, well, or not well (slowly, or not at all). */
+export type Trust = 'new' | 'proven' | 'suspect';
+
+/** Who takes slots: a lane. */
 export interface SlotTaker {
-  readonly suspect: boolean;
+  readonly trust: Trust;
 }
+
+/** Shares of the slots that suspect lanes, and new ones, may have together. */
+const shares = { suspect: 0.5, new: 0.25 } as const;
 
 /**
  * The attempts that may be under way with one provider: as many as there are connections. Suspect lanes together get half of
- * them at most, so that connectors that answer find one at once, however many do not.
+ * them at most, new ones a quarter, so that connectors that answer find one at once, however many do not.
  */
 export class Slots<T extends SlotTaker> {
   readonly #most: number;
@@ -26,7 +32,7 @@ export class Slots<T extends SlotTaker> {
 
   /** Takes a slot; false when there is none for this taker now. */
   take(taker: T): boolean {
-    if (this.#inUse >= this.#most || (taker.suspect && this.#noneForSuspects())) {
+    if (!this.#isFree(taker.trust)) {
       this.#waiting.add(taker);
       return false;
     }
@@ -41,10 +47,15 @@ export class Slots<T extends SlotTaker> {
     const left = (this.#taken.get(taker) ?? 0) - 1;
     if (left > 0) this.#taken.set(taker, left);
     else this.#taken.delete(taker);
+    this.retry();
+  }
+
+  /** Lets those ask again that were refused: a slot came free, or a taker's trust changed. */
+  retry(): void {
     // Each that asks again and is refused stands at the end from then on.
     for (const next of [...this.#waiting]) {
       if (this.#inUse >= this.#most) return;
-      if (next.suspect && this.#noneForSuspects()) continue;
+      if (!this.#isFree(next.trust)) continue;
       this.#waiting.delete(next);
       this.#onFree(next);
     }
@@ -55,9 +66,11 @@ export class Slots<T extends SlotTaker> {
     this.#waiting.delete(taker);
   }
 
-  #noneForSuspects(): boolean {
-    let count = 0;
-    for (const [taker, taken] of this.#taken) if (taker.suspect) count += taken;
-    return count >= Math.max(1, Math.floor(this.#most / 2));
+  #isFree(trust: Trust): boolean {
+    if (this.#inUse >= this.#most) return false;
+    if (trust === 'proven') return true;
+    let same = 0;
+    for (const [taker, taken] of this.#taken) if (taker.trust === trust) same += taken;
+    return same < Math.max(1, Math.floor(this.#most * shares[trust]));
   }
 }

@@ -39,8 +39,9 @@ const packageFiles: Readonly<Record<string, string>> = {
   'favicon-32x32.png': swaggerFolder,
 };
 
-/** ReDoc shows its logo from another host, which the policy would forbid; an image of ours stands there instead. */
+/** ReDoc shows its logo from another host, which the policy would forbid; an empty image stands there instead. */
 const redocLogo = 'https://cdn.redoc.ly/redoc/logo-mini.svg';
+const emptyImage = `data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E`;
 
 /** Registers the documents and their pages. Needs `reply.sendFile`. */
 export function registerDocs(app: FastifyInstance, documents: readonly NamedDocument[], merged: OpenApiDocument): void {
@@ -72,7 +73,7 @@ export function registerDocs(app: FastifyInstance, documents: readonly NamedDocu
   }
   let redoc: Promise<string> | undefined;
   app.get('/docs/assets/redoc.standalone.js', async (_request, reply) => {
-    redoc ??= readFile(redocFile, 'utf8').then((text) => text.replaceAll(redocLogo, '/docs/assets/favicon-32x32.png'));
+    redoc ??= readFile(redocFile, 'utf8').then((text) => text.replaceAll(redocLogo, emptyImage));
     reply.header('cache-control', `public, max-age=${packageMaxAgeMs / 1_000}`).type('text/javascript; charset=utf-8');
     return redoc;
   });

@@ -50,8 +50,10 @@ const noSpan: Span = { traceparent: undefined, end() {} };
 /** Traces that are off. */
 export const noTelemetry: Telemetry = { tracer: { enabled: false, start: () => noSpan }, async stop() {} };
 
+/** Time of one export, retries included, unless told: it may hold up the end of the process. The library's own is 10 s. */
+const exportTimeoutMs = 3_000;
 /** Time that the last spans may take to leave at a stop. */
-const stopTimeoutMs = 3_000;
+const stopTimeoutMs = 4_000;
 
 /**
  * Starts traces, if the environment asks for them.
@@ -74,8 +76,12 @@ export async function startTelemetry(
   return {
     tracer,
     async stop() {
-      const timeout = new Promise<void>((resolve) => setTimeout(resolve, stopTimeoutMs).unref());
-      await Promise.race([provider.shutdown().catch((error: Error) => warn(`traces: ${error.message}`)), timeout]);
+      const sent = provider.shutdown().then(
+        () => true,
+        () => false,
+      );
+      const late = new Promise<boolean>((resolve) => setTimeout(() => resolve(false), stopTimeoutMs).unref());
+      if (!(await Promise.race([sent, late]))) warn('traces: the last spans could not be sent');
     },
   };
 }
@@ -128,7 +134,8 @@ async function openExporter(
 ): Promise<SpanExporter> {
   if (wanted === 'console') return new sdk.ConsoleSpanExporter();
   const { OTLPTraceExporter } = await import('@opentelemetry/exporter-trace-otlp-http');
-  return new OTLPTraceExporter({ url: endpointOf(env) });
+  const timeoutMs = Number(env.OTEL_EXPORTER_OTLP_TRACES_TIMEOUT || env.OTEL_EXPORTER_OTLP_TIMEOUT) || exportTimeoutMs;
+  return new OTLPTraceExporter({ url: endpointOf(env), timeoutMillis: timeoutMs });
 }
 
 function tracerOn(api: typeof import('@opentelemetry/api'), sdkTracer: SdkTracer): Tracer {

@@ -6,7 +6,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -92,6 +92,8 @@ async function freePort(): Promise<number> {
 
 async function ownServer(): Promise<Server> {
   const data = mkdtempSync(path.join(tmpdir(), 'parley-demo-'));
+  // So that Postgres, which as root runs as another user, can have its files in it.
+  chmodSync(data, 0o755);
   const port = await freePort();
   const main = path.resolve(import.meta.dirname, '../main.ts');
   const { DATABASE_URL: _, ...env } = process.env;

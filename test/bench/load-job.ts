@@ -17,6 +17,8 @@ export interface LoadJob {
     | { readonly warmupMs: number; readonly durationMs: number }
     /** All are measured. */
     | { readonly requests: number };
+  /** Keys come again after so many; without it none does. */
+  readonly repeatKeysAfter?: number;
   /** Items of a batch, each of which has to be answered with 202; a single request has none. */
   readonly itemsPerRequest?: number;
 }

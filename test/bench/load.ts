@@ -214,9 +214,10 @@ class Run {
     connection.send();
   }
 
-  /** Puts a key that no request had into the place that ends at `end`. */
+  /** Puts the next key into the place that ends at `end`. */
   writeKey(request: Buffer, end: number): void {
     let count = this.#key++;
+    if (this.job.repeatKeysAfter !== undefined) count %= this.job.repeatKeysAfter;
     for (let i = 1; i <= countedDigits; i++) {
       request[end - i] = hexDigits[count & 15] as number;
       count >>>= 4;

@@ -90,9 +90,9 @@ t.test('a lane that is throttled again and again pauses; an answer ends that', a
   lane.answered(throttled, 0, 5_000);
   lane.add({ row: row('a'), verify: false });
   t.same(lane.next(1_000), { waitMs: 4_000 });
-  t.ok(lane.suspect);
+  t.equal(lane.trust, 'suspect');
   lane.answered({ outcome: 'sent', externalId: '1', delivered: true }, 5_000, 0);
-  t.notOk(lane.suspect);
+  t.equal(lane.trust, 'proven');
   lane.answered(throttled, 5_000, 60_000);
   t.equal(lane.pausedUntil, 5_000, 'it counts anew');
 });

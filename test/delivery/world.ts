@@ -347,7 +347,7 @@ export async function makeProject(
 
 /** `count` recipients that nothing befalls. */
 export function recipients(count: number, from = 0): string[] {
-  return Array.from({ length: count }, (_, i) => `+15551${String((from + i) * 100_00 + 5555).padStart(9, '0')}`);
+  return Array.from({ length: count }, (_, i) => `15551${String((from + i) * 100_00 + 5555).padStart(9, '0')}`);
 }
 
 /** How often each dispatch was taken by the sandbox, by dispatch id. */

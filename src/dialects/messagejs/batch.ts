@@ -13,7 +13,7 @@ import { addRoute, tellPosition } from './routes.ts';
 import { checkedKey, keyGuard, keyOf, rateLimitOf, readSend, toRequest } from './send.ts';
 import * as wire from './wire.ts';
 
-const ndjsonType = 'application/x-ndjson';
+const { ndjsonType } = wire;
 
 /** A body of lines, as against a JSON document. */
 class Lines {

@@ -21,7 +21,8 @@ export interface Route extends RouteDocument {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** Below `/api/v1`. */
   readonly path: string;
-  readonly body?: z.ZodType;
+  /** A zod schema, or one by content type. */
+  readonly body?: unknown;
   readonly query?: z.ZodType;
   readonly params?: z.ZodType;
   readonly headers?: z.ZodType;
@@ -44,7 +45,7 @@ export function addRoute(app: FastifyInstance, route: Route): void {
     url: BASE_PATH + path,
     handler,
     schema: {
-      ...(body && { body }),
+      ...(body !== undefined && { body }),
       ...(query && { querystring: query }),
       ...(params && { params }),
       ...(headers && { headers }),

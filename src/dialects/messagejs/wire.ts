@@ -46,14 +46,14 @@ function id(prefix: string) {
   return z.string().meta({ example: `${prefix}_0k3v9c2m5t8x1q4z7b6n0d2f` });
 }
 
+const errorFields = z.object({
+  error: z.string().describe('Text for people'),
+  code: z.enum(Object.keys(statusOf) as [WireCode, ...WireCode[]]),
+  details: z.record(z.string(), z.unknown()).optional(),
+});
+
 /** Every error answer. */
-export const errorBody = z
-  .object({
-    error: z.string().describe('Text for people'),
-    code: z.enum(Object.keys(statusOf) as [WireCode, ...WireCode[]]),
-    details: z.record(z.string(), z.unknown()).optional(),
-  })
-  .meta({ description: 'The request was refused' });
+export const errorBody = errorFields.meta({ id: 'Error', description: 'The request was refused' });
 
 /** An answer without a body. */
 export const nothing = z.null().meta({ description: 'Done; no body' });
@@ -197,16 +197,27 @@ export const sendBody = z.object({
 });
 export const sent = z.object({ messageId: id('msg'), status: z.literal('queued') });
 
-export const batchBody = z
-  .array(sendBody.extend({ idempotencyKey: z.string().min(1).max(255).optional() }))
-  .min(1)
-  .describe('Sends, each for itself: an array, or as `application/x-ndjson` one a line');
-export const batchAnswers = z.array(
-  z.union([
-    z.object({ index: count, status: z.literal(202), messageId: id('msg') }),
-    errorBody.extend({ index: count, status: z.int() }),
-  ]),
-);
+const batchItem = sendBody.extend({ idempotencyKey: z.string().min(1).max(255).optional() });
+const batchAnswer = z.union([
+  z.object({ index: count, status: z.literal(202), messageId: id('msg') }),
+  errorFields.extend({ index: count, status: z.int() }),
+]);
+
+/** One value of it stands for the whole text, as each of its lines. */
+export const ndjsonType = 'application/x-ndjson';
+export const batchBody = {
+  content: {
+    'application/json': { schema: z.array(batchItem).min(1) },
+    [ndjsonType]: { schema: batchItem },
+  },
+};
+export const batchAnswers = {
+  description: 'One answer per item, in order',
+  content: {
+    'application/json': { schema: z.array(batchAnswer) },
+    [ndjsonType]: { schema: batchAnswer },
+  },
+};
 
 const message = z.object({
   id: id('msg'),

@@ -27,7 +27,7 @@ export function barsOf({ single, single64, batch, atSize }: Ingest): Bar[] {
   if (single64) atMost('projector behind the head, 64', lagS(single64), maxLagS, ' s');
   if (batch) atLeast('batch: ratio', batch.ratio, minBatch);
   if (batch) atMost('projector catches up after a batch', batch.catchUpMs / 1_000, maxCatchUpS, ' s');
-  if (atSize) atMost('change of the ratio with the log', changeWithSize(atSize), maxChangeWithSize, ' %');
+  if (atSize) atMost('change of the ratio with the log', Math.abs(changeWithSize(atSize)), maxChangeWithSize, ' %');
   return bars;
 }
 
@@ -36,7 +36,7 @@ export function lagS({ parley }: SingleFigures): number {
   return Math.max(...parley.map(({ lag }) => lag.maxMs)) / 1_000;
 }
 
-/** How much worse the ratio is with many events, percent; below 0 where it is better. */
+/** How much the ratio changes from few to many events, percent; below 0 where it is worse. */
 export function changeWithSize({ small, large }: { small: SingleFigures; large: SingleFigures }): number {
-  return (1 - large.ratio / small.ratio) * 100;
+  return (large.ratio / small.ratio - 1) * 100;
 }

@@ -27,7 +27,7 @@ export function printAll(measured: Ingest): void {
       [`${eventsOf(large)}, 256 connections`, large],
     ]);
     console.log(
-      `the ratio is ${figure(Math.abs(changeWithSize(atSize)))} % ${changeWithSize(atSize) > 0 ? 'lower' : 'higher'}`,
+      `the ratio is ${figure(Math.abs(changeWithSize(atSize)))} % ${changeWithSize(atSize) < 0 ? 'lower' : 'higher'}`,
     );
   }
   console.log('\n(d) memory');

@@ -54,12 +54,23 @@ export function projected(stage: Stage): Promise<number> {
   return caughtUp(stage.server.url, catchUpTimeoutMs);
 }
 
-/** Single sends up to some events in the log, which warms the server up too. */
+/** Requests of the warm-up, to each side. */
+const warmUpRequests = 40_000;
+
+/**
+ * Single sends up to some events in the log, then their replays: the code is warm before the first window, and the log is
+ * as small as it is to be.
+ */
 export async function warmUp(stage: Stage, events: number): Promise<void> {
   const { head } = await readPlace(stage.server.url);
   const { server, sender, bare, load } = stage;
-  if (head < events) await sendTo(stage, singleJob(sender, server.port, 256, { requests: events - head }));
-  await load.run(singleJob(sender, bare.port, 256, { requests: 20_000 }));
+  const fresh = events - head;
+  if (fresh > 0) {
+    const job = singleJob(sender, server.port, 256, { requests: warmUpRequests });
+    await load.run({ ...job, repeatKeysAfter: fresh });
+    stage.accepted += fresh;
+  }
+  await load.run(singleJob(sender, bare.port, 256, { requests: warmUpRequests }));
   await projected(stage);
 }
 

@@ -1,0 +1,246 @@
+/**
+ * The whole product in process, on a database of the test's own: log, commands, projector, delivery, the providers'
+ * emulations, HTTP. Every JSON answer that a test gets is held against the dialect's own document.
+ */
+import { randomBytes } from 'node:crypto';
+import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
+import pg from 'pg';
+import type { Test } from 'tap';
+import { loadConfig } from '../../../src/platform/config.ts';
+import { type Parley, startParley } from '../../../src/wiring.ts';
+import { testDatabase } from '../../support/postgres.ts';
+
+/** An answer. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  /** The body as JSON; null where there is none. */
+  readonly body: unknown;
+  readonly text: string;
+  /** What stands in the body under a path such as `user.id` or `keys.0.name`; undefined for nothing. */
+  at(path: string): unknown;
+  /** The same as a text. */
+  str(path: string): string;
+}
+
+/** A request. */
+export interface Ask {
+  /** Bearer credential. */
+  readonly as?: string | undefined;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** A value is sent as JSON, a text as it is. */
+  readonly body?: unknown;
+  readonly contentType?: string;
+}
+
+/** A registered user. */
+export interface User {
+  readonly id: string;
+  readonly email: string;
+  readonly password: string;
+  readonly token: string;
+  readonly refreshToken: string;
+}
+
+/** A project ready to send: a key, a connector, a template. */
+export interface Ground {
+  readonly user: User;
+  readonly projectId: string;
+  readonly keyId: string;
+  readonly key: string;
+  readonly connectorId: string;
+  readonly templateId: string;
+}
+
+/** Credentials that the emulations take, by type of connector. */
+export const credentials = {
+  whatsapp: { phoneNumberId: '106540352242922', accessToken: 'EAAG-test-token' },
+  telegram: { botToken: '123456:ABC-DEF1234ghIkl-zyx57W2v1u123ew11' },
+  twilio: { accountSid: `AC${'0'.repeat(32)}`, authToken: 'f'.repeat(32), fromNumber: '+15005550006' },
+} as const;
+
+const base = '/api/v1';
+
+/** The running product, and short ways to ask it. */
+export interface Harness {
+  readonly url: string;
+  readonly sandboxUrl: string;
+  readonly databaseUrl: string;
+  /** Asks a route below `/api/v1`. */
+  call(method: string, path: string, ask?: Ask): Promise<Answer>;
+  get(path: string, as?: string): Promise<Answer>;
+  post(path: string, body?: unknown, as?: string): Promise<Answer>;
+  put(path: string, body?: unknown, as?: string): Promise<Answer>;
+  del(path: string, as?: string): Promise<Answer>;
+  /** Registers somebody new. */
+  user(email?: string): Promise<User>;
+  /** A project of somebody new, or of `user`, with what a send needs. */
+  ground(of?: { user?: User; type?: keyof typeof credentials; content?: string }): Promise<Ground>;
+  /** Changes how the providers' emulations behave. */
+  behave(change: object): Promise<void>;
+  /** Runs a statement on the database. */
+  sql(text: string, values?: readonly unknown[]): Promise<readonly Readonly<Record<string, unknown>>[]>;
+  /** Events of a type in the log. */
+  events(type: string): Promise<number>;
+  /** Resolves when the message has got to a status; the answer shows it. */
+  status(message: string, status: string, as: string): Promise<Answer>;
+}
+
+/** Starts it all, with these variables beside the ones every test has; stopped when the test ends. */
+export async function startHarness(test: Test, env: Readonly<Record<string, string>> = {}): Promise<Harness> {
+  const { url: databaseUrl } = await testDatabase(test);
+  const config = loadConfig({
+    DATABASE_URL: databaseUrl,
+    JWT_SECRET: secrets.jwt,
+    ENCRYPTION_KEY: randomBytes(32).toString('hex'),
+    ID_KEY: randomBytes(32).toString('hex'),
+    PORT: '0',
+    HOST: '127.0.0.1',
+    LOG_LEVEL: 'error',
+    AUTH_RATE_LIMIT_POINTS: '0',
+    DASHBOARD_RATE_LIMIT_FREE: '0',
+    WHATSAPP_RATE_PER_SECOND: '0',
+    ...env,
+  });
+  const parley = await startParley(config, { sandbox: true, env: {} });
+  const pool = new pg.Pool({ connectionString: databaseUrl, max: 2 });
+  pool.on('error', () => {});
+  test.teardown(async () => {
+    await pool.end();
+    await parley.close();
+  });
+  return harnessOf(parley, pool, databaseUrl, await documentChecks(parley.url));
+}
+
+/** Known to tests that forge tokens. */
+export const secrets = { jwt: 'a secret of thirty-two characters or more' };
+
+type Checks = (method: string, path: string, status: number, type: string, body: unknown) => void;
+
+function harnessOf(parley: Parley, pool: pg.Pool, databaseUrl: string, check: Checks): Harness {
+  let people = 0;
+  const call: Harness['call'] = async (method, path, { as, headers = {}, body, contentType } = {}) => {
+    const isText = typeof body === 'string' || body instanceof Buffer;
+    const response = await fetch(`${parley.url}${base}${path}`, {
+      method,
+      redirect: 'manual',
+      headers: {
+        ...(as !== undefined && { authorization: `Bearer ${as}` }),
+        ...(body !== undefined && { 'content-type': contentType ?? 'application/json' }),
+        ...headers,
+      },
+      ...(body !== undefined && { body: isText ? (body as string) : JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    const type = response.headers.get('content-type')?.split(';')[0] ?? '';
+    const json: unknown = type === 'application/json' ? JSON.parse(text) : null;
+    check(method, path, response.status, type, json);
+    const at = (where: string) => where.split('.').reduce(inside, json);
+    const { status } = response;
+    return { status, headers: response.headers, body: json, text, at, str: (where) => String(at(where)) };
+  };
+  const created = async (path: string, body: unknown, as?: string) => {
+    const answer = await call('POST', path, { as, body });
+    if (answer.status !== 201) throw new Error(`${path}: ${answer.text}`);
+    return answer;
+  };
+  const harness: Harness = {
+    url: parley.url,
+    sandboxUrl: parley.sandboxUrl as string,
+    databaseUrl,
+    call,
+    get: (path, as) => call('GET', path, { as }),
+    post: (path, body, as) => call('POST', path, { body, as }),
+    put: (path, body, as) => call('PUT', path, { body, as }),
+    del: (path, as) => call('DELETE', path, { as }),
+    async user(email = `person${++people}@example.com`) {
+      const password = 'SecurePassword123!';
+      const answer = await created('/auth/register', { email, password, name: 'John Doe' });
+      const { str } = answer;
+      return { id: str('user.id'), email, password, token: str('token'), refreshToken: str('refreshToken') };
+    },
+    async ground({ user, type = 'whatsapp', content = 'Hello {{name}}!' } = {}) {
+      const owner = user ?? (await harness.user());
+      const made = (path: string, body: unknown) => created(path, body, owner.token);
+      const projectId = (await made('/projects', { name: 'My Awesome Project' })).str('id');
+      const key = await made(`/projects/${projectId}/keys`, {});
+      const connector = await made(`/projects/${projectId}/connectors`, { type, credentials: credentials[type] });
+      const template = await made(`/projects/${projectId}/templates`, {
+        name: 'Welcome',
+        connectorType: type,
+        content,
+      });
+      return {
+        user: owner,
+        projectId,
+        keyId: key.str('id'),
+        key: key.str('key'),
+        connectorId: connector.str('id'),
+        templateId: template.str('id'),
+      };
+    },
+    async behave(change) {
+      const response = await fetch(`${parley.sandboxUrl}/sandbox/behaviour`, {
+        method: 'PUT',
+        body: JSON.stringify(change),
+      });
+      if (response.status !== 200) throw new Error(await response.text());
+    },
+    sql: async (text, values = []) => (await pool.query(text, [...values])).rows,
+    async events(type) {
+      const [row] = await harness.sql('SELECT count(*)::int AS n FROM log.events WHERE type = $1', [type]);
+      return Number(row?.n);
+    },
+    async status(message, status, as) {
+      for (const until = Date.now() + 20_000; ; ) {
+        const answer = await call('GET', `/messages/${message}`, { as });
+        if (answer.at('status') === status) return answer;
+        if (Date.now() > until) throw new Error(`still not ${status}: ${answer.text}`);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    },
+  };
+  return harness;
+}
+
+function inside(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined;
+}
+
+interface Operation {
+  readonly responses: Readonly<Record<string, { readonly content?: Readonly<Record<string, { schema: object }>> }>>;
+}
+
+/** Throws for an answer that the document does not have: its status, or its body by the schema of that status. */
+async function documentChecks(url: string): Promise<Checks> {
+  const response = await fetch(`${url}/openapi/messagejs.json`);
+  const document = (await response.json()) as {
+    paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+    components: object;
+  };
+  const ajv = new Ajv2020({ strict: false, validateFormats: false });
+  const compiled = new Map<object, ValidateFunction>();
+  const paths = Object.keys(document.paths)
+    .sort((a, b) => a.split('{').length - b.split('{').length)
+    .map((path) => ({ path, pattern: new RegExp(`^${path.replace(/\{[^}]+\}/g, '[^/]+')}/?$`) }));
+  return (method, path, status, type, body) => {
+    const plain = base + (path.split('?')[0] ?? '');
+    const found = paths.find(({ pattern }) => pattern.test(plain));
+    const operation = found && document.paths[found.path]?.[method.toLowerCase()];
+    if (!operation) return;
+    const answer = operation.responses[status];
+    if (!answer) throw new Error(`${method} ${found.path}: ${status} is not in the document`);
+    const schema = answer.content?.[type]?.schema;
+    if (!schema && type !== '') throw new Error(`${method} ${found.path}: no ${type} with ${status} in the document`);
+    if (!schema || type !== 'application/json') return;
+    let validate = compiled.get(schema);
+    if (!validate) {
+      validate = ajv.compile({ ...schema, components: document.components });
+      compiled.set(schema, validate);
+    }
+    if (!validate(body)) {
+      const problems = ajv.errorsText(validate.errors);
+      throw new Error(`${method} ${found.path} ${status}: ${problems}\n${JSON.stringify(body)}`);
+    }
+  };
+}
