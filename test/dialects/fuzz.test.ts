@@ -50,20 +50,35 @@ t.test('MessageJS answers as its document says', async (t) => {
   const judge = new Judge(document, [502, 503]);
   t.comment(`seed ${seed}`);
 
-  for (const [path, operations] of Object.entries(document.paths)) {
-    for (const method of ['get', 'post', 'put', 'delete'].filter((each) => each in operations)) {
-      const findings: Finding[] = [];
-      const requests = fc.sample(requestsFor(document, path, method, ground), { numRuns: perOperation, seed });
-      for (const request of requests) {
-        const { status, contentType, body } = await send(base, request);
-        const problem = judge.judge(request, status, contentType, body);
-        if (problem) findings.push({ request, status, body: body.slice(0, 500), problem });
-      }
-      t.same(findings.slice(0, 3), [], `${method.toUpperCase()} ${path}: ${requests.length} requests`);
+  // What is deleted, and who has logged out, is not there for the others: that comes last.
+  const operations = Object.entries(document.paths)
+    .flatMap(([path, item]) =>
+      ['get', 'post', 'put', 'delete'].filter((m) => m in item).map((method) => ({ path, method })),
+    )
+    .sort((a, b) => destroys(a) - destroys(b));
+  const succeeded = new Set<string>();
+  for (const { path, method } of operations) {
+    const name = `${method.toUpperCase()} ${path}`;
+    const findings: Finding[] = [];
+    const statuses = new Map<number, number>();
+    const requests = fc.sample(requestsFor(document, path, method, ground), { numRuns: perOperation, seed });
+    for (const request of requests) {
+      const { status, contentType, body } = await send(base, request);
+      statuses.set(status, (statuses.get(status) ?? 0) + 1);
+      if (status < 300) succeeded.add(name);
+      const problem = judge.judge(request, status, contentType, body);
+      if (problem) findings.push({ request, status, body: body.slice(0, 500), problem });
     }
+    const seen = [...statuses].sort(([a], [b]) => a - b).map(([status, times]) => `${times} x ${status}`);
+    t.same(findings.slice(0, 3), [], `${name}: ${seen.join(', ')}`);
   }
+  t.ok(succeeded.size > operations.length / 2, `${succeeded.size} of ${operations.length} operations succeeded too`);
   t.equal((await fetch(`${base}/health/ready`)).status, 200, 'it stands');
 });
+
+function destroys({ path, method }: { path: string; method: string }): number {
+  return method === 'delete' ? (path.split('/').length > 6 ? 1 : 2) : path.endsWith('/logout') ? 3 : 0;
+}
 
 /** A user with a project and everything in it, and another user's, so that requests get past the first checks. */
 async function prepare(base: string, document: Document): Promise<Ground> {
@@ -83,10 +98,12 @@ async function prepare(base: string, document: Document): Promise<Ground> {
   };
   let key = '';
   for (const { token } of [me, other]) {
-    for (let i = 0; i < 2; i++) {
+    {
       const project = await json<{ id: string }>(base, '/api/v1/projects', token, { name: 'Project' });
       const home = `/api/v1/projects/${project.id}`;
       note('projectId', project.id);
+      // Of the other user only the project is known: what is in it is not to be had anyhow.
+      if (token === other.token) continue;
       const issued = await json<{ id: string; key: string }>(base, `${home}/keys`, token, {});
       note('keyId', issued.id);
       key ||= issued.key;
@@ -109,10 +126,7 @@ async function prepare(base: string, document: Document): Promise<Ground> {
         });
         note('connectorId', connector.id);
         note('templateId', template.id);
-        note('id', connector.id);
-        note('id', template.id);
       }
-      note('id', project.id);
     }
   }
   note('to', '+15551234567');
@@ -123,7 +137,6 @@ async function prepare(base: string, document: Document): Promise<Ground> {
     templateId: known.templateId?.[1],
     variables: { name: 'Ada' },
   });
-  note('id', sent.messageId);
   note('messageId', sent.messageId);
   for (const name of ['from', 'to']) note(name, '2026-01-01');
   const bearer = (token: string) => ({ authorization: `Bearer ${token}` });

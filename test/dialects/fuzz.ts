@@ -156,6 +156,12 @@ function objectOf(document: Document, schema: Schema, ground: Ground, depth: num
   return fc.oneof({ weight: 9, arbitrary: whole }, { weight: 1, arbitrary: fc.record(model, { requiredKeys: [] }) });
 }
 
+/** Under what name the values of a path's `id` are known: `connectorId` in `/connectors/{id}`. */
+function knownName(template: string, name: string): string {
+  const [, collection] = /\/(\w+)s\/\{id\}/.exec(template) ?? [];
+  return name === 'id' && collection ? `${collection}Id` : name;
+}
+
 /** Requests for one operation. */
 export function requestsFor(
   document: Document,
@@ -167,7 +173,7 @@ export function requestsFor(
   if (!operation) throw new Error(`${method} ${template} is not in the document`);
   const parameters = (operation.parameters ?? []).map((parameter) => ({
     ...parameter,
-    value: arbitraryOf(document, parameter.schema, ground, parameter.name).map((value) =>
+    value: arbitraryOf(document, parameter.schema, ground, knownName(template, parameter.name)).map((value) =>
       typeof value === 'string' ? value : JSON.stringify(value),
     ),
   }));
