@@ -300,14 +300,19 @@ export class DispatchCommands {
       }
       const outcomes = attempts.length > 0 ? await door.appendAll(attempts.map(({ commit }) => commit)) : [];
       if (outcomes.some(({ outcome }) => outcome === 'conflict')) conflicts++;
-      attempts.forEach(({ entry }, i) => {
+      attempts.forEach(({ entry, next }, i) => {
         const outcome = outcomes[i] as Outcome;
         if (outcome.outcome === 'unknown') throw new DomainError('unavailable');
         door.states.forget(streams.dispatch(entry.dispatch));
         if (outcome.outcome === 'conflict') {
           states[entry.at] = null;
           later.push(withoutKnown(entry));
-        } else if ('position' in outcome && outcome.position > position) position = outcome.position;
+        } else if ('position' in outcome) {
+          if (outcome.position > position) position = outcome.position;
+          // A provider is answered for its receipt: reads from here on show it. What delivery found out itself nobody was told.
+          if (entry.command.command === 'RecordReceipt')
+            door.acknowledged({ workspace: next.workspace, account: SERVICE_ACCOUNT }, outcome.position);
+        }
       });
       open = later;
     }

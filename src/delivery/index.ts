@@ -92,15 +92,20 @@ export function startDelivery(options: DeliveryOptions): Delivery {
   const chores = startChores({ ...options, pool, erasures: new ErasureCommands(options) });
   const done = Promise.all([dispatcher.done, held.done, chores.done]).then(() => {});
   done.catch(() => {});
+  let stopped: Promise<void> | null = null;
+  const stop = async () => {
+    receipts.stop();
+    await Promise.all([dispatcher.stop(), held.stop(), chores.stop()]);
+    await pool.end();
+  };
   return {
     receipts,
     ready: dispatcher.ready,
     done,
     depths: () => dispatcher.depths(),
-    async stop() {
-      receipts.stop();
-      await Promise.all([dispatcher.stop(), held.stop(), chores.stop()]);
-      await pool.end();
+    stop() {
+      stopped ??= stop();
+      return stopped;
     },
   };
 }

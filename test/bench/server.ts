@@ -57,6 +57,13 @@ export async function startServer({ dataDir, env, profileDir }: ServerOptions): 
     },
     stdio: ['ignore', output, output],
   });
+  // Whatever ends this process, the server does not outlive it.
+  const orphaned = (): void => {
+    child.kill('SIGCONT');
+    child.kill('SIGTERM');
+  };
+  process.once('exit', orphaned);
+  child.once('exit', () => process.off('exit', orphaned));
   try {
     await becomesReady(url, child);
     const readyMs = performance.now() - began;

@@ -110,7 +110,9 @@ t.test('a connector whose provider hangs does not hold up another of the same pr
   const hangingToo = await makeProject(world.node);
   const other = await makeProject(world.node);
   const hung = (n: number) => Array.from({ length: n }, (_, i) => `+1555${i + 1}9999`);
-  await hanging.send(...recipients(5), ...hung(30));
+  await hanging.send(...recipients(5));
+  await world.journal.untilCount('DispatchSent', 5);
+  await hanging.send(...hung(30));
   await hangingToo.send(...hung(30));
   await other.send(...recipients(30));
   await world.journal.untilCount('DispatchSent', 35);

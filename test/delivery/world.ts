@@ -82,21 +82,24 @@ const credentials: Readonly<Record<ConnectorType, Record<string, string>>> = {
 /** Every event of the log as it comes, and waiting for some. */
 export class Journal {
   readonly events: RecordedEvent[] = [];
+  readonly #log: PostgresLog;
+  #position = 0n;
   #waiting: { wanted: (events: readonly RecordedEvent[]) => boolean; resolve: () => void }[] = [];
 
   constructor(t: Test, log: PostgresLog) {
     const abort = new AbortController();
-    const running = this.#follow(log, abort.signal);
+    this.#log = log;
+    const running = this.#follow(abort.signal);
     t.teardown(async () => {
       abort.abort();
       await running.catch(() => {});
     });
   }
 
-  async #follow(log: PostgresLog, signal: AbortSignal): Promise<void> {
-    for await (const { events } of log.tail(0n, signal)) {
+  async #follow(signal: AbortSignal): Promise<void> {
+    for await (const { events, position } of this.#log.tail(0n, signal)) {
       this.events.push(...events);
-      if (events.length === 0) continue;
+      this.#position = position;
       this.#waiting = this.#waiting.filter(({ wanted, resolve }) => {
         if (!wanted(this.events)) return true;
         resolve();
@@ -109,6 +112,12 @@ export class Journal {
   async until(wanted: (events: readonly RecordedEvent[]) => boolean): Promise<void> {
     if (wanted(this.events)) return;
     await new Promise<void>((resolve) => this.#waiting.push({ wanted, resolve }));
+  }
+
+  /** Resolves when everything that the log holds now has come. */
+  async caughtUp(): Promise<void> {
+    const head = await this.#log.head();
+    await this.until(() => this.#position >= head);
   }
 
   /** Resolves when that many events of a type have come. */

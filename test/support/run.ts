@@ -7,7 +7,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
-import { startTestPostgres, TEST_DATABASE_URL } from './postgres.ts';
+import { startTestPostgres, TEST_DATABASE_URL } from './postgres-server.ts';
 
 const scratch = mkdtempSync(path.join(tmpdir(), 'parley-test-'));
 const tapOutput = path.join(scratch, 'out.tap');

@@ -8,10 +8,11 @@
  * instructions repeats a step, and each is idempotent: an event "erased" is found to stand there, a stream to be erased.
  *
  * Bounds: a deleted key, connector or template is erased within seconds. A deleted workspace, with everything in it, is
- * erased after its grace (30 s, for what was accepted on another node just then) and the time for its dispatches: two
- * streams a millisecond at best, one in some milliseconds on slow disks; a hundred thousand in minutes. Dispatches that were
- * accepted so late that they miss even that are erased when the group meets them. A held receipt is erased a day
- * after it came in, by the log's time. Nothing is erased whose workspace, or which itself, was not deleted.
+ * erased after its grace (30 s, for what was accepted on another node just then) and the time for its dispatches: 200 at
+ * once, each of which waits until no process serves it from memory; some hundreds a second, a hundred thousand in
+ * some minutes. Dispatches that were accepted so late that they miss even that are erased when the group meets them. A held
+ * receipt is erased a day after it came in, by the log's time. Nothing is erased whose workspace, or which itself, was
+ * not deleted.
  *
  * While storage is away nothing moves; afterwards it goes on from the checkpoint and the rows.
  */
@@ -49,8 +50,8 @@ export interface ChoresOptions {
 const group = 'erasing';
 /** Wait of a batch that is not full: nobody waits for it, and a larger one costs less. */
 const gatherMs = 200;
-/** Streams that are being erased at once. The log takes them one after the other anyway. */
-const concurrentErasures = 4;
+/** Streams that are being erased at once: each takes the log a moment, and then it waits until no memory has it. */
+const concurrentErasures = 200;
 /** Between rounds that left work for later. */
 const waitingMs = 1_000;
 

@@ -27,7 +27,7 @@ export function analyticsRoutes(app: FastifyInstance, context: Context): void {
     summary: "Count a project's messages",
     description:
       '`sent` counts every message that left `pending`. By day of acceptance, UTC; the last 30 days by default.',
-    query: z.object({ projectId: z.string().optional().describe('Required'), ...rangeQuery.shape }),
+    query: z.object({ projectId: z.string(), ...rangeQuery.shape }),
     answers: { 200: wire.analyticsShown },
     onRequest: guard,
     async handler(request, reply) {

@@ -53,8 +53,8 @@ function whatsappRoutes(app: FastifyInstance, context: Context): void {
     tags,
     security: [],
     query: z.object({
-      'hub.mode': z.string().optional().describe('Required'),
-      'hub.verify_token': z.string().optional().describe('Required'),
+      'hub.mode': z.string(),
+      'hub.verify_token': z.string(),
       'hub.challenge': z.string().optional(),
     }),
     answers: { 200: { description: 'The challenge', content: { 'text/plain': { schema: z.string() } } } },

@@ -38,15 +38,9 @@ const statusWords: Readonly<Record<string, DispatchStatus>> = {
 };
 
 const listQuery = pageQuery.extend({
-  projectId: z.string().optional().describe('Required'),
-  status: z
-    .string()
-    .optional()
-    .describe(`${Object.keys(statusWords).join(', ')}: the current status`),
-  connector: z
-    .string()
-    .optional()
-    .describe(`A type of connector: ${connectorTypes.join(', ')}`),
+  projectId: z.string(),
+  status: z.enum(Object.keys(statusWords)).optional().describe('The current status; `queued` is `pending`'),
+  connector: z.enum(connectorTypes).optional().describe('The type of connector'),
   ...rangeQuery.shape,
 });
 

@@ -128,13 +128,14 @@ export function timeAsked(query: Query, name: 'from' | 'to'): number | undefined
   return time;
 }
 
-const whole = z.string().regex(/^\d+$/);
 /** The query of a list, for the document. */
 export const pageQuery = z.object({
-  limit: whole.optional().describe(`1 to ${maxLimit}; more counts as ${maxLimit}`),
-  offset: whole.optional().describe('How many to pass over'),
+  limit: z.int().min(1).optional().describe(`More than ${maxLimit} counts as ${maxLimit}`),
+  offset: z.int().min(0).optional().describe('How many to pass over'),
 });
+const moment = z.union([z.iso.date(), z.iso.datetime({ offset: true })]);
+/** A range of times, for the document. */
 export const rangeQuery = z.object({
-  from: z.string().optional().describe('ISO 8601; a bare date is the start of that day, UTC'),
-  to: z.string().optional().describe('ISO 8601; a bare date is the end of that day, UTC'),
+  from: moment.optional().describe('ISO 8601; a bare date is the start of that day, UTC'),
+  to: moment.optional().describe('ISO 8601; a bare date is the end of that day, UTC'),
 });

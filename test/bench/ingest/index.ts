@@ -22,7 +22,7 @@ import { type BatchFigures, measureBatch } from './batch.ts';
 import { type FullRate, measureFullRate } from './full-rate.ts';
 import { printAll } from './print.ts';
 import { fillUp, warmUp } from './send.ts';
-import { measureSingle, type SingleFigures } from './single.ts';
+import { type DispatchAlone, measureDispatchAlone, measureSingle, type SingleFigures } from './single.ts';
 import { dispatchPerSecond, fullEffort, quickEffort, type Stage, setStage } from './stage.ts';
 
 /** What can be chosen with `--only`. */
@@ -53,6 +53,7 @@ export interface Ingest {
   readonly memory: { readonly start: Memory; readonly end: Memory };
   readonly single64?: SingleFigures;
   readonly single?: SingleFigures;
+  readonly dispatchAlone?: DispatchAlone;
   readonly batch?: BatchFigures;
   readonly atSize?: { readonly small: SingleFigures; readonly large: SingleFigures };
   readonly fullRate?: FullRate;
@@ -63,7 +64,9 @@ export async function ingest(options: IngestOptions): Promise<Report> {
   if (!canSample) throw new Error('the benchmark reads /proc, which only Linux has');
   const effort = options.quick ? quickEffort : fullEffort;
   const dir = workDirectory(options.dir ?? tmpdir());
-  const { callbacks, holdStill, profileDir } = options;
+  const { callbacks, profileDir } = options;
+  // A profile counts the time for which a process is held still as work.
+  const holdStill = options.holdStill && profileDir === undefined;
   const stage = await setStage({ effort, dir, callbacks, holdStill, ...(profileDir !== undefined && { profileDir }) });
   try {
     introduce(stage, options);
@@ -102,6 +105,9 @@ async function measure(stage: Stage, { only, quick }: IngestOptions): Promise<In
     step(`(a) ${connections} connections`, () => measureSingle(stage, connections, effort.single, effort.alternations));
 
   const small = has('e') ? await atSize(effort.sizes.small) : undefined;
+  const dispatchAlone = has('a')
+    ? await step('dispatch alone', () => measureDispatchAlone(stage, effort.single.parley.durationMs))
+    : undefined;
   const single64 = has('a') ? await single(64) : undefined;
   const single256 = has('a') ? await single(256) : undefined;
   const batch = has('b') ? await step('(b) batches', () => measureBatch(stage)) : undefined;
@@ -114,6 +120,7 @@ async function measure(stage: Stage, { only, quick }: IngestOptions): Promise<In
     memory: { start, end },
     ...(single64 && { single64 }),
     ...(single256 && { single: single256 }),
+    ...(dispatchAlone && { dispatchAlone }),
     ...(batch && { batch }),
     ...(small && large && { atSize: { small, large } }),
     ...(fullRate && { fullRate }),
@@ -147,7 +154,7 @@ function workDirectory(below: string): string {
 
 const tmpfs = 0x01021994;
 
-function introduce({ server, dir, effort }: Stage, { quick, callbacks, holdStill }: IngestOptions): void {
+function introduce({ server, dir, effort, holdStill }: Stage, { quick, callbacks }: IngestOptions): void {
   const limits = Object.entries({ ...raisedLimits, DISPATCH_RATE_LIMIT: dispatchPerSecond });
   console.log(`ingest${quick ? ', quick' : ''}: Node ${process.version}, ${availableParallelism()} cores`);
   console.log(`server ready after ${(server.readyMs / 1_000).toFixed(2)} s`);

@@ -11,12 +11,19 @@ import { dispatchPerSecond } from './stage.ts';
 
 /** Prints everything that was measured. */
 export function printAll(measured: Ingest): void {
-  const { single, single64, batch, atSize, fullRate, memory } = measured;
+  const { single, single64, dispatchAlone, batch, atSize, fullRate, memory } = measured;
   const singles = [single64, single].filter((each) => each !== undefined);
   if (singles.length > 0) {
     console.log('\n(a) single sends: medians of the windows');
     printSingles(singles.map((each) => [`${each.connections} connections`, each]));
     for (const each of singles) printBeside(each);
+    if (dispatchAlone) {
+      const { serverCpuShare, postgresCpuShare, dispatchedPerSecond } = dispatchAlone;
+      console.log(
+        `dispatching ${figure(dispatchedPerSecond)} messages/s, with nothing coming in, takes the server` +
+          ` ${figure(serverCpuShare * 100)} % of a core and Postgres ${figure(postgresCpuShare * 100)} %`,
+      );
+    }
   }
   if (batch) printBatch(batch);
   if (atSize) {

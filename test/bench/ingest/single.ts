@@ -49,6 +49,32 @@ export interface SingleFigures {
   readonly p99Ratio: number;
 }
 
+/** What the dispatcher costs when nothing comes in: shares of a core. */
+export interface DispatchAlone {
+  readonly dispatchedPerSecond: number;
+  readonly serverCpuShare: number;
+  readonly postgresCpuShare: number;
+}
+
+/** Looks at a server that only works off its backlog, which has to last for so long. */
+export async function measureDispatchAlone(stage: Stage, durationMs: number): Promise<DispatchAlone> {
+  const { server, sandbox } = stage;
+  await projected(stage);
+  const cpu = new CpuWatch({ server: () => cpuMs(server.pid), postgres: () => treeCpuMs(server.postgresPid) });
+  const { sends: before } = await sandboxCounts(sandbox);
+  const began = performance.now();
+  cpu.begins();
+  await new Promise((resolve) => setTimeout(resolve, durationMs));
+  cpu.ends();
+  const tookMs = performance.now() - began;
+  const { sends } = await sandboxCounts(sandbox);
+  return {
+    dispatchedPerSecond: ((sends - before) / tookMs) * 1_000,
+    serverCpuShare: cpu.usedMs('server') / tookMs,
+    postgresCpuShare: cpu.usedMs('postgres') / tookMs,
+  };
+}
+
 /** Alternates windows of server and bare route. */
 export async function measureSingle(
   stage: Stage,

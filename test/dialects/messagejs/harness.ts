@@ -8,6 +8,7 @@ import pg from 'pg';
 import type { Test } from 'tap';
 import { loadConfig } from '../../../src/platform/config.ts';
 import { type Parley, startParley } from '../../../src/wiring.ts';
+import { startProxy, type TcpProxy } from '../../conformance/log/proxy.ts';
 import { testDatabase } from '../../support/postgres.ts';
 
 /** An answer. */
@@ -66,6 +67,8 @@ export interface Harness {
   readonly url: string;
   readonly sandboxUrl: string;
   readonly databaseUrl: string;
+  /** The way to the database, which can be cut. */
+  readonly way: TcpProxy;
   /** Asks a route below `/api/v1`. */
   call(method: string, path: string, ask?: Ask): Promise<Answer>;
   get(path: string, as?: string): Promise<Answer>;
@@ -89,14 +92,19 @@ export interface Harness {
 /** Starts it all, with these variables beside the ones every test has; stopped when the test ends. */
 export async function startHarness(test: Test, env: Readonly<Record<string, string>> = {}): Promise<Harness> {
   const { url: databaseUrl } = await testDatabase(test);
+  const direct = new URL(databaseUrl);
+  const way = await startProxy(test, { host: direct.hostname, port: Number(direct.port) });
+  const proxied = new URL(databaseUrl);
+  proxied.host = `${way.address.host}:${way.address.port}`;
   const config = loadConfig({
-    DATABASE_URL: databaseUrl,
+    DATABASE_URL: proxied.href,
     JWT_SECRET: secrets.jwt,
     ENCRYPTION_KEY: randomBytes(32).toString('hex'),
     ID_KEY: randomBytes(32).toString('hex'),
     PORT: '0',
     HOST: '127.0.0.1',
-    LOG_LEVEL: 'error',
+    LOG_LEVEL: 'fatal',
+    SHUTDOWN_TIMEOUT: '1s',
     AUTH_RATE_LIMIT_POINTS: '0',
     DASHBOARD_RATE_LIMIT_FREE: '0',
     WHATSAPP_RATE_PER_SECOND: '0',
@@ -109,7 +117,7 @@ export async function startHarness(test: Test, env: Readonly<Record<string, stri
     await pool.end();
     await parley.close();
   });
-  return harnessOf(parley, pool, databaseUrl, await documentChecks(parley.url));
+  return harnessOf({ parley, pool, databaseUrl, way }, await documentChecks(parley.url));
 }
 
 /** Known to tests that forge tokens. */
@@ -117,7 +125,14 @@ export const secrets = { jwt: 'a secret of thirty-two characters or more' };
 
 type Checks = (method: string, path: string, status: number, type: string, body: unknown) => void;
 
-function harnessOf(parley: Parley, pool: pg.Pool, databaseUrl: string, check: Checks): Harness {
+interface Running {
+  readonly parley: Parley;
+  readonly pool: pg.Pool;
+  readonly databaseUrl: string;
+  readonly way: TcpProxy;
+}
+
+function harnessOf({ parley, pool, databaseUrl, way }: Running, check: Checks): Harness {
   let people = 0;
   const call: Harness['call'] = async (method, path, { as, headers = {}, body, contentType } = {}) => {
     const isText = typeof body === 'string' || body instanceof Buffer;
@@ -148,6 +163,7 @@ function harnessOf(parley: Parley, pool: pg.Pool, databaseUrl: string, check: Ch
     url: parley.url,
     sandboxUrl: parley.sandboxUrl as string,
     databaseUrl,
+    way,
     call,
     get: (path, as) => call('GET', path, { as }),
     post: (path, body, as) => call('POST', path, { body, as }),

@@ -1,0 +1,208 @@
+import t, { type Test } from 'tap';
+import { compareWithRebuild } from '../../../src/readside/index.ts';
+import { deliveryWorld, makeProject, owner, type Project, recipients, type World } from '../world.ts';
+
+/** The names of streams under which the log still has content. */
+async function streamsWithContent(world: World, like: string): Promise<string[]> {
+  const rows = await world.ask<{ stream: string }>(
+    'SELECT DISTINCT stream FROM log.events WHERE data IS NOT NULL AND stream LIKE $1 ORDER BY 1',
+    [like],
+  );
+  return rows.map(({ stream }) => stream);
+}
+
+/** Resolves when the log has no content left under any of these streams. Looks again whenever something happens. */
+async function untilBlank(world: World, streams: readonly string[]): Promise<void> {
+  for (;;) {
+    const rows = await world.ask('SELECT FROM log.events WHERE data IS NOT NULL AND stream = ANY ($1) LIMIT 1', [
+      [...streams],
+    ]);
+    if (rows.length === 0) return;
+    await world.ask('SELECT pg_sleep(0.05)');
+  }
+}
+
+async function sameAsRebuilt(t: Test, world: World): Promise<void> {
+  await world.projected();
+  for (const { projection, differences } of await compareWithRebuild(world.url, world.node.log))
+    t.same(differences, [], `${projection} as rebuilt`);
+}
+
+const streamsOf = ({ workspace, keyId, connector, template }: Project) => ({
+  workspace: `workspace-${workspace}`,
+  key: `key-${workspace}-${keyId}`,
+  connector: `connector-${workspace}-${connector}`,
+  template: `template-${workspace}-${template}`,
+});
+
+t.test('a deleted key, connector and template leave a tombstone and nothing else', async (t) => {
+  const world = await deliveryWorld(t);
+  world.callbacks = world.node.deliver();
+  const project = await makeProject(world.node);
+  const [dispatch = ''] = await project.send(...recipients(1));
+  await world.journal.untilOf(dispatch, 'DispatchDelivered');
+  const { workspaces } = world.node;
+  await workspaces.revokeKey(owner, project.workspace, project.keyId);
+  await workspaces.deleteConnector(owner, project.workspace, project.connector);
+  await workspaces.deleteTemplate(owner, project.workspace, project.template);
+  const { workspace, ...gone } = streamsOf(project);
+  await untilBlank(world, Object.values(gone));
+  t.same(
+    await streamsWithContent(world, 'erased-%'),
+    Object.values(gone)
+      .map((stream) => `erased-${stream}`)
+      .sort(),
+  );
+  t.same(await streamsWithContent(world, workspace), [workspace], 'the workspace lives');
+  t.same(await streamsWithContent(world, `dispatch-${dispatch}`), [`dispatch-${dispatch}`], 'and so do its dispatches');
+  await sameAsRebuilt(t, world);
+});
+
+t.test('a deleted project is erased with all that is in it; another is not touched', async (t) => {
+  const world = await deliveryWorld(t);
+  world.callbacks = world.node.deliver();
+  const project = await makeProject(world.node);
+  const other = await makeProject(world.node);
+  const dispatches = await project.send(...recipients(30));
+  const others = await other.send(...recipients(5));
+  await world.journal.untilCount('DispatchDelivered', 35);
+  await world.node.workspaces.deleteProject(owner, project.workspace);
+  await untilBlank(world, [...Object.values(streamsOf(project)), ...dispatches.map((id) => `dispatch-${id}`)]);
+  t.equal((await streamsWithContent(world, 'dispatch-%')).length, others.length);
+  for (const stream of Object.values(streamsOf(other))) t.same(await streamsWithContent(world, stream), [stream]);
+  const [row] = await world.ask(
+    'SELECT count(*)::int AS n, bool_and(text IS NULL AND recipient IS NULL) AS blank FROM read.dispatches WHERE workspace = $1',
+    [project.workspace],
+  );
+  t.same(row, { n: 30, blank: true });
+  await sameAsRebuilt(t, world);
+});
+
+t.test('what waits in a deleted project is erased, not sent', async (t) => {
+  const world = await deliveryWorld(t);
+  const project = await makeProject(world.node);
+  const dispatches = await project.send(...recipients(20));
+  await world.node.workspaces.deleteProject(owner, project.workspace);
+  world.node.deliver();
+  await untilBlank(
+    world,
+    dispatches.map((id) => `dispatch-${id}`),
+  );
+  t.equal(world.sandbox.counts().whatsapp.sends, 0);
+  await sameAsRebuilt(t, world);
+});
+
+t.test('more than a page', async (t) => {
+  const world = await deliveryWorld(t);
+  const project = await makeProject(world.node);
+  for (let i = 0; i < 3; i++) await project.send(...recipients(400, i * 400));
+  await world.node.workspaces.deleteProject(owner, project.workspace);
+  world.node.deliver();
+  await untilBlank(world, [`workspace-${project.workspace}`]);
+  t.same(await streamsWithContent(world, 'dispatch-%'), []);
+  const pages = world.journal.events.flatMap((e) => (e.type === 'DispatchesErased' ? [e.data.items.length] : []));
+  t.same(pages, [500, 500, 200]);
+  await sameAsRebuilt(t, world);
+});
+
+t.test('what another node accepts although the project was deleted is erased too', async (t) => {
+  const world = await deliveryWorld(t);
+  const delivery = world.node.deliver();
+  const project = await makeProject(world.node);
+  await world.node.workspaces.deleteProject(owner, project.workspace);
+  await untilBlank(world, [`workspace-${project.workspace}`]);
+  t.ok(delivery);
+  // As a node does that has not heard of it: its look at the workspace was before.
+  const late = 'a'.repeat(24);
+  await world.node.log.append([
+    {
+      commitId: crypto.randomUUID(),
+      stream: `dispatch-${late}`,
+      expected: -1,
+      at: Date.now(),
+      events: [
+        {
+          type: 'DispatchAccepted',
+          data: {
+            workspace: project.workspace,
+            dispatch: late,
+            owner: { workspace: 1, account: 1 },
+            key: project.keyId,
+            connector: project.connector,
+            connectorType: 'whatsapp',
+            template: project.template,
+            to: '15550107777',
+            text: 'late',
+          },
+        },
+      ],
+    },
+    {
+      commitId: crypto.randomUUID(),
+      stream: `key-${project.workspace}-99`,
+      expected: -1,
+      at: Date.now(),
+      events: [
+        {
+          type: 'KeyIssued',
+          data: {
+            workspace: project.workspace,
+            key: 99,
+            name: 'late',
+            mode: 'live',
+            secretHash: 'x',
+            rateLimit: 1,
+            expiresAt: null,
+          },
+        },
+      ],
+    },
+  ]);
+  await untilBlank(world, [`dispatch-${late}`, `key-${project.workspace}-99`]);
+  t.equal(world.sandbox.counts().whatsapp.sends, 0);
+  await sameAsRebuilt(t, world);
+});
+
+for (const failsAt of [1, 2, 3, 7]) {
+  t.test(`a crash after ${failsAt - 1} erased streams`, async (t) => {
+    const world = await deliveryWorld(t);
+    const project = await makeProject(world.node);
+    const dispatches = await project.send(...recipients(6));
+    await world.node.workspaces.deleteProject(owner, project.workspace);
+    // Stands still at that stream for ever, as a process does that was killed there.
+    let erasures = 0;
+    const { promise: reached, resolve } = Promise.withResolvers<void>();
+    const first = world.node.deliver({
+      erase: async (stream) => {
+        if (++erasures < failsAt) return world.node.log.erase(stream);
+        resolve();
+        throw new Error('the process ends here');
+      },
+    });
+    await reached;
+    await first.stop();
+    const second = await world.openNode();
+    second.deliver();
+    await untilBlank(world, [...Object.values(streamsOf(project)), ...dispatches.map((id) => `dispatch-${id}`)]);
+    await sameAsRebuilt(t, world);
+  });
+}
+
+t.test('a new group begins anew and finds everything done', async (t) => {
+  const world = await deliveryWorld(t);
+  const project = await makeProject(world.node);
+  const dispatches = await project.send(...recipients(6));
+  await world.node.workspaces.deleteProject(owner, project.workspace);
+  const first = world.node.deliver();
+  await untilBlank(world, [...Object.values(streamsOf(project)), ...dispatches.map((id) => `dispatch-${id}`)]);
+  await first.stop();
+  await world.ask(`DELETE FROM work.checkpoints WHERE "group" = 'erasing'`);
+  const before = await streamsWithContent(world, 'erased-%');
+  const living = await makeProject(world.node);
+  const [kept = ''] = await living.send(...recipients(1));
+  const second = world.node.deliver();
+  await world.journal.untilOf(kept, 'DispatchSent');
+  await second.stop();
+  t.same(await streamsWithContent(world, 'erased-%'), before);
+  await sameAsRebuilt(t, world);
+});
