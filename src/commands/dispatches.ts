@@ -271,13 +271,16 @@ export class DispatchCommands {
       const attempts: { entry: (typeof open)[number]; commit: Commit; next: DispatchState }[] = [];
       const later: typeof open = [];
       const inRound = new Set<string>();
-      for (const entry of open) {
+      const loaded = await Promise.all(
+        open.map(({ dispatch: id, known }) => known ?? door.states.load(dispatch, streams.dispatch(id))),
+      );
+      for (const [i, entry] of open.entries()) {
         if (inRound.has(entry.dispatch)) {
           later.push(withoutKnown(entry));
           continue;
         }
         inRound.add(entry.dispatch);
-        const { state, revision } = entry.known ?? (await door.states.load(dispatch, streams.dispatch(entry.dispatch)));
+        const { state, revision } = loaded[i] as KnownDispatch;
         if (state.status === 'none') continue;
         const events = dispatch.decide(state, entry.command);
         const next = events.reduce((current, e) => dispatch.evolve(current, { ...e, at: now }), state);
@@ -303,11 +306,14 @@ export class DispatchCommands {
       attempts.forEach(({ entry, next }, i) => {
         const outcome = outcomes[i] as Outcome;
         if (outcome.outcome === 'unknown') throw new DomainError('unavailable');
-        door.states.forget(streams.dispatch(entry.dispatch));
+        const stream = streams.dispatch(entry.dispatch);
         if (outcome.outcome === 'conflict') {
+          door.states.forget(stream);
           states[entry.at] = null;
           later.push(withoutKnown(entry));
         } else if ('position' in outcome) {
+          // The provider's receipts follow soon: they find the state in memory.
+          door.states.put(dispatch, stream, next, outcome.revision);
           if (outcome.position > position) position = outcome.position;
           // A provider is answered for its receipt: reads from here on show it. What delivery found out itself nobody was told.
           if (entry.command.command === 'RecordReceipt')

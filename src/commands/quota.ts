@@ -26,6 +26,8 @@ export class Quota {
   readonly #clock: Clock;
   readonly #count: MonthCount;
   readonly #blocks = new Map<string, Block>();
+  /** The month of the latest look: it is asked with every send. */
+  #month = { name: '', from: 0, to: 0 };
 
   constructor(pool: pg.Pool, clock: Clock, count: MonthCount) {
     this.#pool = pool;
@@ -56,13 +58,23 @@ export class Quota {
 
   /** The current month, `YYYY-MM`, UTC. */
   month(): string {
-    return new Date(this.#clock.now()).toISOString().slice(0, 7);
+    const now = this.#clock.now();
+    if (now < this.#month.from || now >= this.#month.to) {
+      const date = new Date(now);
+      const [year, month] = [date.getUTCFullYear(), date.getUTCMonth()];
+      this.#month = {
+        name: date.toISOString().slice(0, 7),
+        from: Date.UTC(year, month),
+        to: Date.UTC(year, month + 1),
+      };
+    }
+    return this.#month.name;
   }
 
   /** The end of the current month, milliseconds since the epoch. */
   monthEndsAt(): number {
-    const now = new Date(this.#clock.now());
-    return Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1, 1);
+    this.month();
+    return this.#month.to;
   }
 
   /** Forgets what other processes were given: only for a process that is alone, before it takes the first point. */

@@ -1,15 +1,17 @@
 import type pg from 'pg';
-import { connectorsDue, type PendingDispatch } from '../../projections/dispatches/queries.ts';
+import type { PendingDispatch } from '../../projections/dispatches/queries.ts';
 import type { Queryable } from '../../projections/projection.ts';
 import type { ConnectorType } from '../commands/index.ts';
-import type { ConsumerLogger, Feed, FeedBatch } from '../feed/feed.ts';
+import type { ConsumerLogger, Feed } from '../feed/feed.ts';
 import { sleep } from '../platform/clock.ts';
 import { type AttemptEnd, Attempts, type AttemptsOptions } from './attempt.ts';
 import { fillLane } from './fill.ts';
 import { Gather } from './gather.ts';
 import { Held } from './held.ts';
 import { Lane, type ReadyDispatch } from './lane.ts';
+import { LeaseKeeper } from './lease-keeper.ts';
 import { Leases } from './leases.ts';
+import { Lookout } from './lookout.ts';
 import { defaultPace, type Pace, TokenBucket } from './pacing.ts';
 import { type Projected, Reached } from './reached.ts';
 import { Recorder, type RecorderOptions } from './recorder.ts';
@@ -35,6 +37,8 @@ export interface DispatcherOptions extends Omit<AttemptsOptions, 'schedule' | 'r
   readonly logger: ConsumerLogger;
   /** No other process sends: leases that an earlier one left are over. */
   readonly sole: boolean;
+  /** Nothing is sent before this resolves: callbacks' addresses may not be known sooner. */
+  readonly sendAfter?: Promise<unknown>;
   readonly schedule?: Schedule;
   readonly pace?: Pace;
   /** Attempts under way at once per connector, 32 unless told; half of the provider's at most. */
@@ -86,11 +90,8 @@ const idleMs = 10_000;
 const unavailableMs = 1_000;
 /** A lease is believed in no longer than this before its end. */
 const leaseMarginMs = 2_000;
-const leaseSweep = { everyMs: 3_600_000, ageMs: 86_400_000 } as const;
 /** For what follows on an attempt at a stop: its recording, and the rows that show it. */
 const stopGraceMs = 3_000;
-/** More than any number of connectors: none may hide behind others that are held up. */
-const allConnectors = 1_000_000;
 
 class RunningDispatcher implements Dispatcher {
   readonly ready: Promise<void>;
@@ -119,13 +120,9 @@ class RunningDispatcher implements Dispatcher {
   readonly #running = new Set<Promise<void>>();
   /** Lanes that could hold more and may not. */
   readonly #starved = new Set<Lane>();
-  #woken = new Map<string, readonly [number, number]>();
-  #wokenTo = 0n;
-  #waking = false;
-  #poll: NodeJS.Timeout | null = null;
+  readonly #keeper: LeaseKeeper;
+  readonly #lookout: Lookout;
   #tick: NodeJS.Timeout | null = null;
-  #renewing = false;
-  #sweptAt = Number.NEGATIVE_INFINITY;
   #stopped: Promise<void> | null = null;
 
   constructor(options: DispatcherOptions) {
@@ -147,19 +144,17 @@ class RunningDispatcher implements Dispatcher {
     const slots = () => new Slots<Lane>(perProvider, (lane) => this.#pump(lane));
     this.#slots = { whatsapp: slots(), telegram: slots(), twilio: slots() };
     this.#overall = new TokenBucket(this.#pace.overall);
+    this.#keeper = new LeaseKeeper(this.#leases, this.#held, this.#leaseMs, (error) => this.#trouble(error));
+    this.#lookout = new Lookout({
+      ...options,
+      reached: this.#reached,
+      signal: this.#stopping.signal,
+      onDue: (workspace, connector) => this.#stir(this.#lane(workspace, connector)),
+      onTrouble: (error) => this.#trouble(error),
+    });
     this.ready = this.#begin();
     this.ready.catch(() => {});
-    this.done = options.feed.consume(
-      {
-        group: 'dispatcher',
-        maxBatchEvents: 2_000,
-        // No checkpoint: a wake that is missed is made up for by looking.
-        start: async () => options.projected.reached(),
-        handle: async (batch) => this.#hear(batch),
-      },
-      this.#stopping.signal,
-    );
-    this.done.catch(() => {});
+    this.done = this.#lookout.hear(this.ready);
   }
 
   depths(): DispatcherDepths {
@@ -188,57 +183,13 @@ class RunningDispatcher implements Dispatcher {
         await sleep(unavailableMs, signal);
       }
     }
+    const { promise: stopped, reject: onStop } = Promise.withResolvers<never>();
+    signal.addEventListener('abort', () => onStop(signal.reason), { once: true });
+    await Promise.race([this.#options.sendAfter, stopped]);
+    signal.throwIfAborted();
     this.#tick = setInterval(() => this.#onTick(), tickMs);
     this.#tick.unref();
-    this.#schedulePoll(0);
-  }
-
-  /** A wake: connectors for which something was accepted, looked at when the rows show it. */
-  #hear({ events, to }: FeedBatch): bigint {
-    for (const { type, data } of events) {
-      if (type !== 'DispatchAccepted') continue;
-      this.#woken.set(`${data.workspace}/${data.connector}`, [data.workspace, data.connector]);
-      this.#wokenTo = to;
-    }
-    if (this.#woken.size > 0 && !this.#waking) void this.#wake();
-    return to;
-  }
-
-  async #wake(): Promise<void> {
-    this.#waking = true;
-    try {
-      await this.ready;
-      while (this.#woken.size > 0) {
-        const woken = this.#woken;
-        this.#woken = new Map();
-        await this.#reached.until(this.#wokenTo);
-        for (const [workspace, connector] of woken.values()) this.#stir(this.#lane(workspace, connector));
-      }
-    } catch {
-      // Stopping.
-    } finally {
-      this.#waking = false;
-    }
-  }
-
-  #schedulePoll(inMs: number): void {
-    if (this.#stopping.signal.aborted) return;
-    this.#poll = setTimeout(() => void this.#look(), inMs);
-    this.#poll.unref();
-  }
-
-  async #look(): Promise<void> {
-    const pollMs = this.#options.pollMs ?? 1_000;
-    let nextMs = pollMs;
-    try {
-      const nowMs = this.#options.clock.now();
-      const { due, nextDue } = await connectorsDue(this.#options.read, { nowMs, limit: allConnectors });
-      if (nextDue !== null) nextMs = Math.max(10, Math.min(pollMs, nextDue - this.#options.clock.now()));
-      for (const { workspace, connector } of due) this.#stir(this.#lane(workspace, connector));
-    } catch (error) {
-      this.#trouble(error);
-    }
-    this.#schedulePoll(nextMs);
+    this.#lookout.look();
   }
 
   #lane(workspace: number, connector: number): Lane {
@@ -457,31 +408,7 @@ class RunningDispatcher implements Dispatcher {
       this.#starved.delete(lane);
       if (lane.type !== null) this.#slots[lane.type].leave(lane);
     }
-    if (!this.#renewing) void this.#renew(now);
-    if (now - this.#sweptAt > leaseSweep.everyMs) {
-      this.#sweptAt = now;
-      this.#leases.sweep(leaseSweep.ageMs).catch((error: unknown) => this.#trouble(error));
-    }
-  }
-
-  async #renew(now: number): Promise<void> {
-    const due = this.#held.renewedBefore(now - this.#leaseMs / 3);
-    if (due.length === 0) return;
-    this.#renewing = true;
-    try {
-      const lost = new Set(await this.#leases.renew(due));
-      for (const dispatch of due) {
-        const holding = this.#held.get(dispatch);
-        if (!holding) continue;
-        // One that is lost is not begun any more; what is under way or settled goes its way.
-        if (lost.has(dispatch)) holding.renewedAt = Number.NEGATIVE_INFINITY;
-        else holding.renewedAt = now;
-      }
-    } catch (error) {
-      this.#trouble(error);
-    } finally {
-      this.#renewing = false;
-    }
+    this.#keeper.tick(now);
   }
 
   #trouble(error: unknown): void {
@@ -496,7 +423,6 @@ class RunningDispatcher implements Dispatcher {
 
   async #stop(): Promise<void> {
     this.#stopping.abort();
-    if (this.#poll) clearTimeout(this.#poll);
     for (const lane of this.#lanes.values()) {
       if (lane.timer) clearTimeout(lane.timer);
       for (const { row } of lane.shed(0)) this.#putBack(lane, row);

@@ -78,6 +78,8 @@ export class ReceiptMatcher {
     senderHash: string | null,
     connector?: ConnectorRef,
   ): Promise<Match> {
+    // No row holds a NUL, and asking for one is an error.
+    if (externalId.includes('\0')) return null;
     const found = await this.#found({ connectorType, externalId, senderHash });
     const matches = connector
       ? found.filter((row) => row.workspace === connector.workspace && row.connector === connector.connector)

@@ -4,7 +4,7 @@ import { ACCOUNTS_WORKSPACE, type OpenSession } from '../../commands/index.ts';
 import type { Context } from './context.ts';
 import { tellRate, userOf } from './credentials.ts';
 import { tooMany, WireError } from './errors.ts';
-import { waitForRows } from './reading.ts';
+import { positionAsked, waitFor, waitForRows } from './reading.ts';
 import { addRoute, iso, isoOrNull, tellPosition } from './routes.ts';
 import * as wire from './wire.ts';
 
@@ -52,7 +52,8 @@ export function authRoutes(app: FastifyInstance, context: Context): void {
     async handler(request, reply) {
       await takeAuthPoint(context, request, reply);
       const { email, password } = wire.readBody(wire.loginBody, request.body);
-      await freshness.waitFor({ workspace: ACCOUNTS_WORKSPACE });
+      const atLeast = await positionAsked(freshness, request);
+      await waitFor(freshness, { workspace: ACCOUNTS_WORKSPACE, atLeast }, reply);
       const found = await findAccountByEmail(db, ACCOUNTS_WORKSPACE, email);
       await accounts.checkPassword(ACCOUNTS_WORKSPACE, found?.account ?? null, password);
       if (!found) throw new WireError('INVALID_CREDENTIALS', 'Invalid email or password');

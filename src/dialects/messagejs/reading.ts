@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { ACCOUNTS_WORKSPACE } from '../../commands/index.ts';
 import {
   type Freshness,
+  type FreshnessOf,
   MalformedPositionError,
   NotReachedError,
   PositionAheadError,
@@ -31,18 +32,25 @@ export async function positionAsked(
 }
 
 /** Waits until rows show what they have to: of the user, and of the workspace that is read. Marks a stale answer. */
-export async function waitForRows(
+export function waitForRows(
   freshness: Pick<Freshness, 'waitFor'>,
   user: DashboardUser,
   reply: FastifyReply,
   workspace?: number,
 ): Promise<void> {
+  const { account, atLeast } = user;
+  const of = { account: { workspace: ACCOUNTS_WORKSPACE, account }, atLeast };
+  return waitFor(freshness, workspace === undefined ? of : { ...of, workspace }, reply);
+}
+
+/** Waits for rows as `of` says. Marks a stale answer; throws `SERVICE_UNAVAILABLE` for a position not reached. */
+export async function waitFor(
+  freshness: Pick<Freshness, 'waitFor'>,
+  of: FreshnessOf,
+  reply: FastifyReply,
+): Promise<void> {
   try {
-    const { stale } = await freshness.waitFor({
-      account: { workspace: ACCOUNTS_WORKSPACE, account: user.account },
-      atLeast: user.atLeast,
-      ...(workspace !== undefined && { workspace }),
-    });
+    const { stale } = await freshness.waitFor(of);
     if (stale) reply.header('x-parley-stale', 'true');
   } catch (error) {
     if (!(error instanceof NotReachedError)) throw error;

@@ -1,3 +1,4 @@
+import pg from 'pg';
 import t, { type Test } from 'tap';
 import { compareWithRebuild } from '../../../src/readside/index.ts';
 import { deliveryWorld, makeProject, owner, type Project, recipients, type World } from '../world.ts';
@@ -11,14 +12,25 @@ async function streamsWithContent(world: World, like: string): Promise<string[]>
   return rows.map(({ stream }) => stream);
 }
 
-/** Resolves when the log has no content left under any of these streams. Looks again whenever something happens. */
+/** Resolves when the log has no content left under any of these streams. */
 async function untilBlank(world: World, streams: readonly string[]): Promise<void> {
-  for (;;) {
-    const rows = await world.ask('SELECT FROM log.events WHERE data IS NOT NULL AND stream = ANY ($1) LIMIT 1', [
-      [...streams],
-    ]);
-    if (rows.length === 0) return;
-    await world.ask('SELECT pg_sleep(0.05)');
+  const client = new pg.Client({ connectionString: world.url });
+  await client.connect();
+  try {
+    let erased = Promise.withResolvers<void>();
+    client.on('notification', () => erased.resolve());
+    await client.query('LISTEN parley_log_erased');
+    for (;;) {
+      erased = Promise.withResolvers<void>();
+      const { rows } = await client.query(
+        'SELECT FROM log.events WHERE data IS NOT NULL AND stream = ANY ($1) LIMIT 1',
+        [[...streams]],
+      );
+      if (rows.length === 0) return;
+      await erased.promise;
+    }
+  } finally {
+    await client.end();
   }
 }
 

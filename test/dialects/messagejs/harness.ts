@@ -6,7 +6,9 @@ import { randomBytes } from 'node:crypto';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import pg from 'pg';
 import type { Test } from 'tap';
-import { loadConfig } from '../../../src/platform/config.ts';
+import type { Tier } from '../../../src/commands/index.ts';
+import { tier } from '../../../src/operations.ts';
+import { type Config, loadConfig } from '../../../src/platform/config.ts';
 import { type Parley, startParley } from '../../../src/wiring.ts';
 import { startProxy, type TcpProxy } from '../../conformance/log/proxy.ts';
 import { testDatabase } from '../../support/postgres.ts';
@@ -85,6 +87,8 @@ export interface Harness {
   sql(text: string, values?: readonly unknown[]): Promise<readonly Readonly<Record<string, unknown>>[]>;
   /** Events of a type in the log. */
   events(type: string): Promise<number>;
+  /** What `parley tier` does, beside the running server. */
+  tier(email: string, level: Tier): Promise<void>;
   /** Resolves when the message has got to a status; the answer shows it. */
   status(message: string, status: string, as: string): Promise<Answer>;
 }
@@ -117,7 +121,7 @@ export async function startHarness(test: Test, env: Readonly<Record<string, stri
     await pool.end();
     await parley.close();
   });
-  return harnessOf({ parley, pool, databaseUrl, way }, await documentChecks(parley.url));
+  return harnessOf({ parley, config, pool, databaseUrl, way }, await documentChecks(parley.url));
 }
 
 /** Known to tests that forge tokens. */
@@ -127,12 +131,13 @@ type Checks = (method: string, path: string, status: number, type: string, body:
 
 interface Running {
   readonly parley: Parley;
+  readonly config: Config;
   readonly pool: pg.Pool;
   readonly databaseUrl: string;
   readonly way: TcpProxy;
 }
 
-function harnessOf({ parley, pool, databaseUrl, way }: Running, check: Checks): Harness {
+function harnessOf({ parley, config, pool, databaseUrl, way }: Running, check: Checks): Harness {
   let people = 0;
   const call: Harness['call'] = async (method, path, { as, headers = {}, body, contentType } = {}) => {
     const isText = typeof body === 'string' || body instanceof Buffer;
@@ -207,6 +212,7 @@ function harnessOf({ parley, pool, databaseUrl, way }: Running, check: Checks): 
       const [row] = await harness.sql('SELECT count(*)::int AS n FROM log.events WHERE type = $1', [type]);
       return Number(row?.n);
     },
+    tier: (email, level) => tier(config, email, level),
     async status(message, status, as) {
       for (const until = Date.now() + 20_000; ; ) {
         const answer = await call('GET', `/messages/${message}`, { as });

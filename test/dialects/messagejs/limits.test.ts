@@ -99,3 +99,20 @@ t.test('every limit can be switched off', async (t) => {
   t.equal(sent.headers.get('x-ratelimit-limit'), '5000', "the key's own limit stays");
   t.equal((await parley.get('/auth/me', user.token)).headers.get('x-ratelimit-limit'), null);
 });
+
+t.test('tiers', async (t) => {
+  const limits = { KEY_RATE_LIMIT_PRO: '20000', DASHBOARD_RATE_LIMIT_FREE: '100' };
+  const parley = await startHarness(t, limits);
+  const { user, projectId, connectorId, templateId } = await parley.ground();
+  const made = await parley.post(`/projects/${projectId}/keys`, { rateLimit: 1_000_000 }, user.token);
+  const limitOf = async () => {
+    const sent = await parley.post('/messages', { to: '+1234567890', connectorId, templateId }, made.str('key'));
+    return sent.headers.get('x-ratelimit-limit');
+  };
+  t.equal(await limitOf(), '1000');
+  await parley.tier(user.email, 'pro');
+  // Set beside the server, which hears of it through the log.
+  for (const until = Date.now() + 10_000; (await limitOf()) === '1000' && Date.now() < until; );
+  t.equal(await limitOf(), '20000');
+  t.equal((await parley.get('/auth/me', user.token)).headers.get('x-ratelimit-limit'), '500');
+});
