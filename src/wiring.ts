@@ -89,12 +89,23 @@ async function wire(config: Config, options: StartOptions, closers: Closers): Pr
 
   // Our own address is only known when we listen, and what listens hands out that address.
   const address = { baseUrl: '' };
+  const listening = Promise.withResolvers<void>();
   const sandbox = options.sandbox ? await startSandbox(sandboxOptions(config, logger)) : null;
   if (sandbox) closers.add(() => sandbox.close());
   const providers = connectProviders(providerOptions(config, sandbox));
   closers.add(() => Promise.all(Object.values(providers).map((provider) => provider.close())));
   const delivery = startDelivery(
-    deliveryOptions(config, { ...core, storage, log, logger, metrics, telemetry, providers, address }),
+    deliveryOptions(config, {
+      ...core,
+      storage,
+      log,
+      logger,
+      metrics,
+      telemetry,
+      providers,
+      address,
+      listening: listening.promise,
+    }),
   );
   closers.add(() => delivery.stop());
   observe(metrics, log, projector, delivery, door);
@@ -125,13 +136,14 @@ async function wire(config: Config, options: StartOptions, closers: Closers): Pr
     sdkFile: browserFile,
     clock: systemClock,
   });
+  // The door stays open behind it: deliveries under way are recorded after the last request was answered.
   closers.add(async () => {
     host.drain();
     await host.close();
-    door.drain();
   });
   const { port, url } = await host.listen();
   address.baseUrl = apiBaseUrl(config, port);
+  listening.resolve();
   if (sandbox) await pointCallbacks(sandbox, `http://127.0.0.1:${port}`);
 
   return {
@@ -251,6 +263,8 @@ interface DeliveryParts extends Core {
   readonly telemetry: Telemetry;
   readonly providers: ReturnType<typeof connectProviders>;
   readonly address: { readonly baseUrl: string };
+  /** Resolves when `address` is known: nothing that names it leaves sooner. */
+  readonly listening: Promise<void>;
 }
 
 function deliveryOptions(config: Config, parts: DeliveryParts): Parameters<typeof startDelivery>[0] {
@@ -275,6 +289,7 @@ function deliveryOptions(config: Config, parts: DeliveryParts): Parameters<typeo
     clock: systemClock,
     logger,
     sole: storage.alone,
+    sendAfter: parts.listening,
     schedule: {
       retryOffsetsMs: dispatch.retryScheduleMs,
       jitter: 0.1,

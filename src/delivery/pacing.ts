@@ -20,10 +20,19 @@ export const defaultPace: Pace = {
 /** Share of a second's tokens that may be saved up: in no second more than a tenth above the rate leaves. */
 const burstShare = 0.1;
 
+/**
+ * A bucket that ran empty rests until it holds this long's tokens: what leaves together is answered, recorded and reported
+ * together, which costs a fraction of one at a time (200/s: 35 % of a core one by one, 15 % in tens).
+ */
+const restMs = 50;
+
 /** A token bucket. Times are milliseconds of a monotonic clock, handed in. */
 export class TokenBucket {
   readonly #perMs: number;
   readonly #most: number;
+  /** Tokens that end a rest. */
+  readonly #rested: number;
+  #resting = false;
   #tokens: number;
   #at = Number.NEGATIVE_INFINITY;
 
@@ -31,6 +40,7 @@ export class TokenBucket {
   constructor(perSecond: number) {
     this.#perMs = perSecond / 1_000;
     this.#most = Math.max(1, perSecond * burstShare);
+    this.#rested = Math.min(this.#most, Math.max(1, this.#perMs * restMs));
     this.#tokens = this.#most;
   }
 
@@ -38,7 +48,9 @@ export class TokenBucket {
   waitMs(nowMs: number): number {
     if (this.#perMs === 0) return 0;
     this.#refill(nowMs);
-    return this.#tokens >= 1 ? 0 : (1 - this.#tokens) / this.#perMs;
+    if (this.#tokens < 1) this.#resting = true;
+    else if (this.#tokens >= this.#rested) this.#resting = false;
+    return this.#resting ? (this.#rested - this.#tokens) / this.#perMs : 0;
   }
 
   take(nowMs: number): void {
