@@ -103,15 +103,19 @@ BEGIN
 
   IF cardinality(refused) = 0 THEN
     -- Nothing refused: events stand in the order of their commits, so places are row numbers.
+    -- (A join: subscripts of an array of texts walk it from its start.)
     INSERT INTO log.events (position, commit_id, at, revision, index, version, stream, type, data, meta)
-      SELECT base + e.ord, c_commit[e.commit]::uuid, c_at[e.commit], c_expected[e.commit] + e.index + 1, e.index, e.version,
-             c_stream[e.commit], e.type, e.data, c_meta[e.commit]
-        FROM unnest(e_commit, e_index, e_type, e_version, e_data) WITH ORDINALITY AS e(commit, index, type, version, data, ord);
+      SELECT base + e.ord, c.commit::uuid, c.at, c.expected + e.index + 1, e.index, e.version, c.stream, e.type, e.data, c.meta
+        FROM unnest(e_commit, e_index, e_type, e_version, e_data) WITH ORDINALITY AS e(commit, index, type, version, data, ord)
+        JOIN unnest(c_stream, c_expected, c_commit, c_at, c_meta) WITH ORDINALITY AS c(stream, expected, commit, at, meta, ord)
+          ON c.ord = e.commit;
   ELSE
     INSERT INTO log.events (position, commit_id, at, revision, index, version, stream, type, data, meta)
-      SELECT base + row_number() OVER (ORDER BY e.ord), c_commit[e.commit]::uuid, c_at[e.commit],
-             c_expected[e.commit] + e.index + 1, e.index, e.version, c_stream[e.commit], e.type, e.data, c_meta[e.commit]
+      SELECT base + row_number() OVER (ORDER BY e.ord), c.commit::uuid, c.at, c.expected + e.index + 1, e.index, e.version,
+             c.stream, e.type, e.data, c.meta
         FROM unnest(e_commit, e_index, e_type, e_version, e_data) WITH ORDINALITY AS e(commit, index, type, version, data, ord)
+        JOIN unnest(c_stream, c_expected, c_commit, c_at, c_meta) WITH ORDINALITY AS c(stream, expected, commit, at, meta, ord)
+          ON c.ord = e.commit
        WHERE e.commit <> ALL (refused);
   END IF;
   GET DIAGNOSTICS written = ROW_COUNT;
@@ -121,6 +125,35 @@ BEGIN
     PERFORM pg_notify('parley_log', (base + written)::text);
   END IF;
   IF verdicts = '[]'::jsonb THEN verdicts := NULL; END IF;
+END $$;
+`;
+
+/**
+ * The hot case of `log.append`: every commit is one event of a stream that must not exist, without claims. The unique index
+ * is what finds a stream that does; then nothing is written, and `base` is null: the caller goes the general way.
+ * Of 1,000 rows a flush this takes two thirds of the general function's time.
+ */
+const appendNew = `
+CREATE FUNCTION log.append_new(
+  c_stream text[], c_commit text[], c_at bigint[], c_meta text[], e_type text[], e_version int[], e_data text[],
+  OUT base bigint, OUT erased bigint
+) LANGUAGE plpgsql AS $$
+DECLARE
+  written bigint;
+BEGIN
+  SELECT position, erasures INTO base, erased FROM log.head FOR UPDATE;
+  BEGIN
+    INSERT INTO log.events (position, commit_id, at, revision, index, version, stream, type, data, meta)
+      SELECT base + e.ord, e.commit::uuid, e.at, 0, 0, e.version, e.stream, e.type, e.data, e.meta
+        FROM unnest(c_stream, c_commit, c_at, c_meta, e_type, e_version, e_data) WITH ORDINALITY
+          AS e(stream, commit, at, meta, type, version, data, ord);
+    GET DIAGNOSTICS written = ROW_COUNT;
+  EXCEPTION WHEN unique_violation THEN
+    base := NULL;
+    RETURN;
+  END;
+  UPDATE log.head SET position = base + written;
+  PERFORM pg_notify('parley_log', (base + written)::text);
 END $$;
 `;
 
@@ -150,4 +183,5 @@ export const logMigrations: readonly Migration[] = [
   { component: 'log', number: 1, sql: events },
   { component: 'log', number: 2, sql: append },
   { component: 'log', number: 3, sql: erase },
+  { component: 'log', number: 4, sql: appendNew },
 ];

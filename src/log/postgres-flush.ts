@@ -1,6 +1,6 @@
 /** One flush as the SQL function takes it, and its answer. */
 import { bigintArray, intArray, textArray } from '../platform/pg-arrays.ts';
-import type { Commit, Outcome } from './log.ts';
+import { type Commit, NO_STREAM, type Outcome } from './log.ts';
 import type { Waiting } from './waiting.ts';
 
 /** What became of one commit that was not written. `ord` counts from 1. */
@@ -90,6 +90,35 @@ export function flushParameters(batch: readonly Waiting[]): Buffer[] {
     bigintArray(claims.until),
     intArray(releases.commit),
     textArray(releases.name),
+  ];
+}
+
+/** `log.append_new`: see `isAllNew`. */
+export const appendNewQuery = {
+  name: 'log-append-new',
+  text: `SELECT base, erased FROM log.append_new($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::int[],
+    $7::text[])`,
+  rowMode: 'array' as const,
+};
+
+/** True when every commit is one event of a stream that must not exist, without claims: accepted sends are. */
+export function isAllNew(batch: readonly Waiting[]): boolean {
+  return batch.every(
+    ({ commit: { expected, events, claims, releases } }) =>
+      expected === NO_STREAM && events.length === 1 && claims === undefined && releases === undefined,
+  );
+}
+
+/** The parameters of `appendNewQuery`. */
+export function newParameters(batch: readonly Waiting[]): Buffer[] {
+  return [
+    textArray(batch.map(({ commit }) => commit.stream)),
+    textArray(batch.map(({ commit }) => commit.commitId)),
+    bigintArray(batch.map(({ commit }) => commit.at)),
+    textArray(batch.map(({ meta }) => meta)),
+    textArray(batch.map(({ commit }) => (commit.events[0] as Commit['events'][number]).type)),
+    intArray(batch.map(({ versions }) => versions[0] as number)),
+    textArray(batch.map(({ data }) => data[0] as string)),
   ];
 }
 

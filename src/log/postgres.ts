@@ -9,7 +9,15 @@ import type { EventCodec } from '../../schemas/index.ts';
 import { sleep } from '../platform/clock.ts';
 import { isConnectionTrouble } from '../platform/postgres.ts';
 import { type Commit, type Log, LogUnavailableError, type Outcome, type RecordedEvent } from './log.ts';
-import { appendQuery, flushParameters, refusal, type Verdict } from './postgres-flush.ts';
+import {
+  appendNewQuery,
+  appendQuery,
+  flushParameters,
+  isAllNew,
+  newParameters,
+  refusal,
+  type Verdict,
+} from './postgres-flush.ts';
 import { decodeRow, type EventRow, eventColumns } from './postgres-rows.ts';
 import { destroyClient, TailHub, trustMemoryMs } from './postgres-tail.ts';
 import { type Waiting, waiting } from './waiting.ts';
@@ -208,19 +216,28 @@ export class PostgresLog implements Log {
   }
 
   async #call(batch: readonly Waiting[]): Promise<FlushAnswer> {
+    if (isAllNew(batch)) {
+      const [base, erasures] = await this.#run<[string | null, string]>({
+        ...appendNewQuery,
+        values: newParameters(batch),
+      });
+      if (base !== null) return { base: BigInt(base), erasures: Number(erasures), verdicts: [] };
+    }
     const values = flushParameters(batch);
+    const [base, erasures, verdicts] = await this.#run<[string, string, Verdict[] | null]>({ ...appendQuery, values });
+    return { base: BigInt(base), erasures: Number(erasures), verdicts: verdicts ?? [] };
+  }
+
+  /** Runs a statement on the appender's connection; its one row. */
+  async #run<R extends unknown[]>(query: pg.QueryArrayConfig): Promise<R> {
     const client = await this.#connect();
     let timer: NodeJS.Timeout | undefined;
     try {
       const expired = new Promise<never>((_, reject) => {
         timer = setTimeout(() => reject(new Error('the append timed out')), this.#options.flushTimeoutMs + 500);
       });
-      const { rows } = await Promise.race([
-        client.query<[string, string, Verdict[] | null]>({ ...appendQuery, values }),
-        expired,
-      ]);
-      const [base, erasures, verdicts] = rows[0] as [string, string, Verdict[] | null];
-      return { base: BigInt(base), erasures: Number(erasures), verdicts: verdicts ?? [] };
+      const { rows } = await Promise.race([client.query<R>(query), expired]);
+      return rows[0] as R;
     } catch (error) {
       // Whatever happened, this connection is not trusted again; a statement of ours still running is ended with it.
       this.#appender = null;
