@@ -1,6 +1,6 @@
 /** One flush as the SQL function takes it, and its answer. */
 import { bigintArray, intArray, textArray } from '../platform/pg-arrays.ts';
-import { type Commit, NO_STREAM, type Outcome } from './log.ts';
+import { type Commit, NO_STREAM, type Outcome, type RecordedEvent } from './log.ts';
 import type { Waiting } from './waiting.ts';
 
 /** What became of one commit that was not written. `ord` counts from 1. */
@@ -93,7 +93,7 @@ export function flushParameters(batch: readonly Waiting[]): Buffer[] {
   ];
 }
 
-/** `log.append_new`: see `isAllNew`. */
+/** `log.append_new`: see `isNew`. */
 export const appendNewQuery = {
   name: 'log-append-new',
   text: `SELECT base, erased FROM log.append_new($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::int[],
@@ -101,12 +101,20 @@ export const appendNewQuery = {
   rowMode: 'array' as const,
 };
 
-/** True when every commit is one event of a stream that must not exist, without claims: accepted sends are. */
-export function isAllNew(batch: readonly Waiting[]): boolean {
-  return batch.every(
-    ({ commit: { expected, events, claims, releases } }) =>
-      expected === NO_STREAM && events.length === 1 && claims === undefined && releases === undefined,
-  );
+/** Both ways in one transaction. */
+export const appendMixedQuery = {
+  name: 'log-append-mixed',
+  text: `SELECT n.base, n.erased, g.base, g.verdicts
+    FROM log.append_new($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::int[], $7::text[]) n,
+      log.append($8::text[], $9::int[], $10::int[], $11::text[], $12::bigint[], $13::text[],
+        $14::int[], $15::int[], $16::text[], $17::int[], $18::text[],
+        $19::int[], $20::text[], $21::text[], $22::bigint[], $23::int[], $24::text[]) g`,
+  rowMode: 'array' as const,
+};
+
+/** True for one event of a stream that must not exist, without claims: accepted sends are such. */
+export function isNew({ commit: { expected, events, claims, releases } }: Waiting): boolean {
+  return expected === NO_STREAM && events.length === 1 && claims === undefined && releases === undefined;
 }
 
 /** The parameters of `appendNewQuery`. */
@@ -122,8 +130,51 @@ export function newParameters(batch: readonly Waiting[]): Buffer[] {
   ];
 }
 
+/** Commits of one flush whose events stand together in the log, and what became of them. */
+export interface FlushPart {
+  readonly batch: readonly Waiting[];
+  /** The position before them. */
+  readonly base: bigint;
+  /** Streams erased before the flush. */
+  readonly erasures: number;
+  readonly verdicts: readonly Verdict[];
+}
+
+/** A part, from what the SQL functions answer. */
+export function part(
+  batch: readonly Waiting[],
+  base: string,
+  erasures: string,
+  verdicts: readonly Verdict[] | null,
+): FlushPart {
+  return { batch, base: BigInt(base), erasures: Number(erasures), verdicts: verdicts ?? [] };
+}
+
+/** Answers who waits for the commits of a part, and adds their events to `recorded`. The position of the last of them. */
+export function settlePart({ batch, base, verdicts }: FlushPart, recorded: RecordedEvent[]): bigint {
+  const refused: ReadonlyMap<number, Verdict> = new Map(verdicts.map((verdict) => [verdict.ord, verdict]));
+  let position = base;
+  for (let i = 0; i < batch.length; i++) {
+    const { commit, settle } = batch[i] as Waiting;
+    const verdict = refused.get(i + 1);
+    if (verdict) {
+      settle(refusal(verdict));
+      continue;
+    }
+    const { stream, expected, commitId, at, meta = {} } = commit;
+    for (let index = 0; index < commit.events.length; index++) {
+      const { type, data } = commit.events[index] as Commit['events'][number];
+      position += 1n;
+      const revision = expected + 1 + index;
+      recorded.push({ type, data, position, stream, revision, commitId, index, at, meta } as RecordedEvent);
+    }
+    settle({ outcome: 'written', position, revision: expected + commit.events.length });
+  }
+  return position;
+}
+
 /** The outcome that a verdict stands for. */
-export function refusal(verdict: Verdict): Outcome {
+function refusal(verdict: Verdict): Outcome {
   const { is, revision = -1 } = verdict;
   if (is === 'replayed') return { outcome: 'replayed', position: BigInt(verdict.position ?? 0), revision };
   if (is === 'conflict') return { outcome: 'conflict', revision };

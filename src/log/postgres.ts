@@ -10,12 +10,15 @@ import { sleep } from '../platform/clock.ts';
 import { isConnectionTrouble } from '../platform/postgres.ts';
 import { type Commit, type Log, LogUnavailableError, type Outcome, type RecordedEvent } from './log.ts';
 import {
+  appendMixedQuery,
   appendNewQuery,
   appendQuery,
+  type FlushPart,
   flushParameters,
-  isAllNew,
+  isNew,
   newParameters,
-  refusal,
+  part,
+  settlePart,
   type Verdict,
 } from './postgres-flush.ts';
 import { decodeRow, type EventRow, eventColumns } from './postgres-rows.ts';
@@ -48,13 +51,7 @@ export interface FlushReport {
 /** Bytes of one flush at most: about what 1,000 sends hold. */
 const maxFlushBytes = 4 * 1024 * 1024;
 
-interface FlushAnswer {
-  /** The position before the flush. */
-  readonly base: bigint;
-  /** Streams erased before it. */
-  readonly erasures: number;
-  readonly verdicts: readonly Verdict[];
-}
+type MixedAnswer = [base: string | null, erasures: string, otherBase: string, verdicts: Verdict[] | null];
 
 /** Opens the log. The database must have been migrated (`logMigrations`). Rejects when it cannot be reached. */
 export async function openPostgresLog(options: PostgresLogOptions): Promise<PostgresLog> {
@@ -195,8 +192,7 @@ export class PostgresLog implements Log {
     let failed = false;
     this.#hub.flushBegins();
     try {
-      const answer = await this.#call(batch);
-      this.#settle(batch, answer, started);
+      this.#settle(await this.#call(batch), started);
     } catch (error) {
       failed = true;
       this.#hub.flushFailed();
@@ -215,17 +211,26 @@ export class PostgresLog implements Log {
     }
   }
 
-  async #call(batch: readonly Waiting[]): Promise<FlushAnswer> {
-    if (isAllNew(batch)) {
-      const [base, erasures] = await this.#run<[string | null, string]>({
-        ...appendNewQuery,
-        values: newParameters(batch),
-      });
-      if (base !== null) return { base: BigInt(base), erasures: Number(erasures), verdicts: [] };
-    }
+  /** One transaction: new streams by the short way, the others by the general one. */
+  async #call(batch: readonly Waiting[]): Promise<FlushPart[]> {
+    const fresh = batch.filter(isNew);
+    if (fresh.length === 0) return [await this.#general(batch)];
+    const others = fresh.length === batch.length ? [] : batch.filter((entry) => !isNew(entry));
+    const values = newParameters(fresh);
+    const [base, erasures, otherBase, verdicts] =
+      others.length === 0
+        ? await this.#run<MixedAnswer>({ ...appendNewQuery, values })
+        : await this.#run<MixedAnswer>({ ...appendMixedQuery, values: [...values, ...flushParameters(others)] });
+    const parts: FlushPart[] = [];
+    if (others.length > 0) parts.push(part(others, otherBase, erasures, verdicts));
+    parts.push(base === null ? await this.#general(fresh) : part(fresh, base, erasures, null));
+    return parts.sort((x, y) => (x.base < y.base ? -1 : 1));
+  }
+
+  async #general(batch: readonly Waiting[]): Promise<FlushPart> {
     const values = flushParameters(batch);
     const [base, erasures, verdicts] = await this.#run<[string, string, Verdict[] | null]>({ ...appendQuery, values });
-    return { base: BigInt(base), erasures: Number(erasures), verdicts: verdicts ?? [] };
+    return part(batch, base, erasures, verdicts);
   }
 
   /** Runs a statement on the appender's connection; its one row. */
@@ -279,36 +284,20 @@ export class PostgresLog implements Log {
     }
   }
 
-  #settle(batch: readonly Waiting[], { base, erasures, verdicts }: FlushAnswer, started: number): void {
-    const refused: ReadonlyMap<number, Verdict> = new Map(verdicts.map((verdict) => [verdict.ord, verdict]));
-    const recorded: RecordedEvent[] = [];
-    let position = base;
-    for (let i = 0; i < batch.length; i++) {
-      const { commit, settle } = batch[i] as Waiting;
-      const verdict = refused.get(i + 1);
-      if (verdict) {
-        settle(refusal(verdict));
-        continue;
+  #settle(parts: readonly FlushPart[], askedAt: number): void {
+    let recorded: RecordedEvent[] = [];
+    let base = parts[0]?.base ?? 0n;
+    let end = base;
+    const push = (erasures: number) => this.#hub.push(base, recorded, { erasures, askedAt });
+    for (const each of parts) {
+      if (each.base !== end) {
+        push(each.erasures);
+        recorded = [];
+        base = each.base;
       }
-      const { stream, expected, commitId, at, meta = {} } = commit;
-      for (let index = 0; index < commit.events.length; index++) {
-        const { type, data } = commit.events[index] as Commit['events'][number];
-        position += 1n;
-        recorded.push({
-          type,
-          data,
-          position,
-          stream,
-          revision: expected + 1 + index,
-          commitId,
-          index,
-          at,
-          meta,
-        } as RecordedEvent);
-      }
-      settle({ outcome: 'written', position, revision: expected + commit.events.length });
+      end = settlePart(each, recorded);
     }
-    this.#hub.push(base, recorded, { erasures, askedAt: started });
+    push(parts.at(-1)?.erasures ?? 0);
   }
 
   async read(stream: string, from = 0): Promise<{ events: RecordedEvent[]; revision: number; closed: boolean }> {
