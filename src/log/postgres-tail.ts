@@ -50,7 +50,8 @@ export class TailHub {
   /** Erasures that the ring has been told of. */
   #erasures = 0;
   #catchingUp = false;
-  #flushing = false;
+  /** Flushes of this process under way. */
+  #flushes = 0;
   #failed: Error | null = null;
   #waiters = new Set<() => void>();
   #listener: pg.Client | null = null;
@@ -161,31 +162,32 @@ export class TailHub {
   #hear(head: bigint): void {
     if (head > this.#known) this.#known = head;
     // The word of an own flush overtakes its answer: what it wrote is about to be pushed, and need not be read.
-    if (this.#known > this.#head && !this.#flushing) void this.#catchUp();
+    if (this.#known > this.#head && this.#flushes === 0) void this.#catchUp();
   }
 
-  /** A flush of this process is under way: `push` or `flushFailed` follows. */
+  /** A flush of this process is on its way: `flushEnds` follows, after `push` of what it wrote. */
   flushBegins(): void {
-    this.#flushing = true;
+    this.#flushes++;
   }
 
-  /** Nobody knows what the flush wrote: the next word of the database tells. */
-  flushFailed(): void {
-    this.#flushing = false;
-    if (this.#known > this.#head) void this.#catchUp();
+  /** What a flush wrote was pushed; or nobody knows what it wrote, and the next word of the database tells. */
+  flushEnds(): void {
+    this.#flushes--;
+    if (this.#flushes === 0 && this.#known > this.#head) void this.#catchUp();
   }
 
   /** Takes what this process just appended after `base`. What was erased since is not in it: then it is read anew. */
   push(base: bigint, events: readonly RecordedEvent[], word: Word): void {
-    this.#flushing = false;
     const upToDate = this.#verify(word);
     const last = events.at(-1);
-    if (last && last.position > this.#known) this.#known = last.position;
-    if (last && upToDate && base === this.#head && !this.#closed) {
+    if (!last) return;
+    if (last.position > this.#known) this.#known = last.position;
+    if (upToDate && base === this.#head && !this.#closed) {
       for (const event of events) this.#ring.push(event);
       this.#advance(last.position);
+    } else {
+      void this.#catchUp();
     }
-    if (this.#known > this.#head) void this.#catchUp();
   }
 
   #advance(head: bigint): void {
