@@ -46,7 +46,7 @@ const commands: Readonly<Record<string, Command>> = {
       tail(loadConfig(process.env), {
         from: from === undefined ? null : BigInt(whole('--from', from, 0)),
         type: typeof type === 'string' ? type : null,
-        signal: untilStopped(),
+        signal: untilStopped({ orReaderGone: true }),
         print: (line) => process.stdout.write(`${line}\n`),
       }),
   },
@@ -92,6 +92,8 @@ function whole(option: string, value: string | boolean | undefined, fallback: nu
   return Number(value);
 }
 
+/** A signal that comes this long after the first ends the process without waiting. */
+const insistAfterMs = 1_000;
 /** How often it is looked whether npm's shell still lives. */
 const parentCheckMs = 200;
 
@@ -99,10 +101,20 @@ const parentCheckMs = 200;
  * Aborts at the first SIGINT or SIGTERM. Under npm a shell stands between npm and us, and takes the signal with it when
  * it ends: that our parent has gone is such a signal too.
  */
-function untilStopped(): AbortSignal {
+function untilStopped({ orReaderGone = false } = {}): AbortSignal {
   const stop = new AbortController();
   setMaxListeners(0, stop.signal);
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort());
+  // `parley tail | head`: nobody reads on.
+  if (orReaderGone) process.stdout.on('error', () => stop.abort());
+  let firstAt = 0;
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      // npm and the terminal may both send it; who asks again a while later does not want to wait.
+      if (firstAt > 0 && performance.now() - firstAt > insistAfterMs) process.exit(130);
+      firstAt ||= performance.now();
+      stop.abort();
+    });
+  }
   if (process.env.npm_lifecycle_event !== undefined) {
     const parent = process.ppid;
     const timer = setInterval(() => {
@@ -127,7 +139,11 @@ async function start(sandbox: boolean): Promise<void> {
   const config = loadConfig(process.env);
   const parley = await startParley(config, { sandbox, env: process.env });
   announce(parley, config.storage.dataDir);
-  await Promise.race([stopped(signal), parley.failed]);
+  const reason = await Promise.race([stopped(signal), parley.failed]);
+  if (!signal.aborted) {
+    console.error(`parley: a part of the server cannot go on: ${messageOf(reason)}`);
+    process.exitCode = 1;
+  }
   console.log('stopping ...');
   await parley.close();
   console.log('stopped');
@@ -136,9 +152,10 @@ async function start(sandbox: boolean): Promise<void> {
 function announce(parley: Parley, dataDir: string): void {
   console.log(`Parley is ready at        ${parley.url}`);
   console.log(`API documentation         ${parley.url}/docs and ${parley.url}/redoc`);
-  console.log(`Data (PARLEY_DATA)        ${path.resolve(dataDir)}`);
-  if (parley.clusterDir) console.log(`PostgreSQL's files        ${parley.clusterDir}`);
-  else console.log('PostgreSQL                DATABASE_URL');
+  if (parley.clusterDir) {
+    console.log(`Data (PARLEY_DATA)        ${path.resolve(dataDir)}`);
+    console.log(`PostgreSQL's files        ${parley.clusterDir}`);
+  } else console.log('PostgreSQL                DATABASE_URL');
   if (parley.secretsFile) console.log(`Back up with the data     ${parley.secretsFile}`);
   if (parley.sandboxUrl) console.log(`Sandbox                   ${parley.sandboxUrl}`);
 }

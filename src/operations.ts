@@ -110,6 +110,8 @@ export async function tier(config: Config, email: string, level: Tier): Promise<
 /** Name and value pairs, in the order they are shown. */
 export async function stats(config: Config): Promise<[string, string][]> {
   return withLog(config, async (log, { url }) => {
+    // Also makes the tables where no server ever ran.
+    await caughtUp(log, url);
     const rows = readPool(url, { maxConnections: 1 });
     try {
       const head = await log.head();
@@ -122,8 +124,8 @@ export async function stats(config: Config): Promise<[string, string][]> {
       }
       const counts = await rows.query<{ name: string; count: string }>(`
         SELECT 'accounts' AS name, count(*)::text AS count FROM accounts
-        UNION ALL SELECT 'projects', count(*)::text FROM workspaces
-        UNION ALL SELECT 'connectors', count(*)::text FROM connectors
+        UNION ALL SELECT 'projects', count(*)::text FROM workspaces WHERE kind = 'project' AND NOT deleted
+        UNION ALL SELECT 'connectors', count(*)::text FROM connectors WHERE NOT deleted
         UNION ALL SELECT 'dispatches pending', coalesce(sum(pending), 0)::text FROM dispatch_days
         UNION ALL SELECT 'dispatches sent', coalesce(sum(sent), 0)::text FROM dispatch_days
         UNION ALL SELECT 'dispatches delivered', coalesce(sum(delivered), 0)::text FROM dispatch_days

@@ -84,7 +84,7 @@ async function wire(config: Config, options: StartOptions, closers: Closers): Pr
   closers.add(() => storage.close());
   const log = await openPostgresLog({ url: storage.url, codec, onFlush: (flush) => metrics.appended(flush) });
   closers.add(() => log.close());
-  const core = await openCore(config, storage, log, logger, closers);
+  const core = await openCore(config, { storage, log, logger, metrics }, closers);
   const { door, projector } = core;
 
   // Our own address is only known when we listen, and what listens hands out that address.
@@ -160,7 +160,11 @@ async function wire(config: Config, options: StartOptions, closers: Closers): Pr
 }
 
 /** What commands and queries need: everything between the log and the dialects. */
-async function openCore(config: Config, storage: Storage, log: PostgresLog, logger: Logger, closers: Closers) {
+async function openCore(
+  config: Config,
+  { storage, log, logger, metrics }: { storage: Storage; log: PostgresLog; logger: Logger; metrics: Metrics },
+  closers: Closers,
+) {
   const { url, secrets } = storage;
   const pool = openPool({ url, name: 'work', maxConnections: 8 });
   closers.add(() => pool.end());
@@ -175,11 +179,15 @@ async function openCore(config: Config, storage: Storage, log: PostgresLog, logg
     clock: systemClock,
     onAcknowledged: (workspace, account, position) =>
       freshness.noteAcknowledged(workspace, { workspace, account }, position),
+    onAccepted: counterOf((command) => metrics.acceptedCommands('messagejs', command)),
   });
   await door.start();
   closers.add(() => door.stop());
 
-  const ids = new IdAllocator(pool, (workspace, kind) => highestId(db, kind === 'workspace' ? 0 : workspace, kind));
+  // Of its own: it holds connections while things are appended, and limits are not to wait for that.
+  const counters = openPool({ url, name: 'ids', maxConnections: 4 });
+  closers.add(() => counters.end());
+  const ids = new IdAllocator(counters, (workspace, kind) => highestId(db, kind === 'workspace' ? 0 : workspace, kind));
   const speller = new IdSpeller(secrets.idKey);
   const nameKey = secrets.idKey;
   const accounts = new AccountCommands({
@@ -270,7 +278,10 @@ interface DeliveryParts extends Core {
 function deliveryOptions(config: Config, parts: DeliveryParts): Parameters<typeof startDelivery>[0] {
   const { storage, log, logger, metrics, telemetry, providers, address, speller } = parts;
   const { dispatch, providers: pace } = config;
-  const outcomes = new Map<string, (count?: number) => void>();
+  const outcome = counterOf((name) => {
+    const [type = '', how = ''] = name.split(' ');
+    return metrics.dispatchOutcomes(type, how);
+  });
   return {
     feed: parts.feed,
     read: parts.db,
@@ -309,15 +320,20 @@ function deliveryOptions(config: Config, parts: DeliveryParts): Parameters<typeo
     concurrencyPerConnector: dispatch.concurrencyPerConnector,
     concurrencyPerProvider: pace.connections,
     tracer: telemetry.tracer,
-    onOutcome: (type, outcome) => {
-      const name = `${type} ${outcome}`;
-      let count = outcomes.get(name);
-      if (!count) {
-        count = metrics.dispatchOutcomes(type, outcome);
-        outcomes.set(name, count);
-      }
-      count();
-    },
+    onOutcome: (type, how) => outcome(`${type} ${how}`, 1),
+  };
+}
+
+/** Counters by name, each made at its first use. */
+function counterOf(make: (name: string) => (count?: number) => void): (name: string, count: number) => void {
+  const counters = new Map<string, (count?: number) => void>();
+  return (name, count) => {
+    let counter = counters.get(name);
+    if (!counter) {
+      counter = make(name);
+      counters.set(name, counter);
+    }
+    counter(count);
   };
 }
 

@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import { cleanEnv, type ParleyProcess, root, startProcess } from './support/parley.ts';
+import { cleanEnv, freePort, type ParleyProcess, root, startProcess } from './support/parley.ts';
 import { removeData } from './support/postgres.ts';
 
 function dataDir(t: Test): string {
@@ -202,6 +202,43 @@ t.test('wrong configuration and wrong use are told in one line', async (t) => {
   t.equal(run(['tier', 'a@example.com', 'gold'], {}).status, 2);
   t.match(run(['--help'], {}).stdout, /parley start/);
   t.match(run(['tail', '--help'], {}).stdout, /--from/);
+});
+
+t.test('with --sandbox it says so; what is counted is in the metrics', async (t) => {
+  const parley = await startProcess({ dataDir: dataDir(t), args: ['start', '--sandbox'] });
+  kill(t, parley);
+  await parley.ready();
+  const ready = (await (await fetch(`${parley.url}/health/ready`)).json()) as { sandbox: boolean; sandboxUrl: string };
+  t.equal(ready.sandbox, true);
+  t.equal((await fetch(`${ready.sandboxUrl}/sandbox/counts`)).status, 200);
+  t.equal((await register(parley.url, 'a@example.com')).status, 201);
+  const metrics = await (await fetch(`${parley.url}/metrics`)).text();
+  t.match(metrics, /parley_commands_accepted_total\{dialect="messagejs",command="OpenAccount"\} 1\n/);
+  t.match(metrics, /log_gap_total 0\n/);
+  parley.child.kill('SIGTERM');
+  t.equal(await parley.ended, 0);
+});
+
+t.test('the demo plays to its end', async (t) => {
+  const env = { ...cleanEnv(), PORT: String(await freePort()) };
+  const demo = spawnSync(process.execPath, [path.join(root, 'src/sandbox/demo.ts')], {
+    env,
+    encoding: 'utf8',
+    timeout: 200_000,
+  });
+  t.equal(demo.status, 0, demo.stderr);
+  t.match(demo.stdout, /300 of 300 messages accepted/);
+  t.match(demo.stdout, /\nall +300 +296 +4\n/);
+});
+
+t.test('the sandbox alone', async (t) => {
+  const sandbox = await startProcess({ dataDir: dataDir(t), args: ['sandbox', '--port', String(await freePort())] });
+  kill(t, sandbox);
+  await waitFor(() => sandbox.output().includes('TWILIO_API_URL='));
+  const [, url = ''] = /ready at (\S+);/.exec(sandbox.output()) ?? [];
+  t.equal((await fetch(`${url}/sandbox/counts`)).status, 200);
+  sandbox.child.kill('SIGTERM');
+  t.equal(await sandbox.ended, 0);
 });
 
 t.test('the other commands, beside a running server and alone', async (t) => {

@@ -178,6 +178,7 @@ export class DispatchCommands {
       return error.code === 'too-large' ? entries.length : 0;
     }
     let unused = 0;
+    let accepted = 0;
     let position = 0n;
     for (let i = 0; i < entries.length; i++) {
       const [dispatch, { items }] = entries[i] as (typeof entries)[number];
@@ -185,12 +186,14 @@ export class DispatchCommands {
       // A conflict is the replay: the stream stands already. It uses no quota.
       if (outcome.outcome === 'conflict') unused++;
       const at = 'position' in outcome ? outcome.position : null;
+      if (at !== null) accepted++;
       if (at !== null && at > position) position = at;
       const result =
         outcome.outcome === 'unknown' ? { refused: new DomainError('unavailable') } : { dispatch, position: at };
       for (const item of items) results[item] = result;
     }
     if (position > 0n) door.acknowledged(actor, position);
+    if (accepted > 0) door.accepted('AcceptDispatch', accepted);
     return unused;
   }
 

@@ -62,6 +62,8 @@ export interface DoorOptions {
   readonly log: Log;
   readonly clock: Clock;
   /** Told of every acknowledged write: freshness (design promise 8). */
+  /** Told of accepted commands by name, for metrics. */
+  readonly onAccepted?: (command: string, count: number) => void;
   readonly onAcknowledged?: (workspace: number, account: number, position: bigint) => void;
 }
 
@@ -73,14 +75,17 @@ export class CommandDoor {
   readonly states: StateCache;
   readonly clock: Clock;
   readonly #log: Log;
+  /** Counts commands that did not go through `execute`. */
+  readonly accepted: NonNullable<DoorOptions['onAccepted']>;
   readonly #onAcknowledged: NonNullable<DoorOptions['onAcknowledged']>;
   #draining = false;
 
-  constructor({ log, clock, onAcknowledged = () => {} }: DoorOptions) {
+  constructor({ log, clock, onAcknowledged = () => {}, onAccepted = () => {} }: DoorOptions) {
     this.#log = log;
     this.clock = clock;
     this.states = new StateCache(log, clock);
     this.#onAcknowledged = onAcknowledged;
+    this.accepted = onAccepted;
   }
 
   async start(): Promise<void> {
@@ -136,6 +141,7 @@ export class CommandDoor {
           const next = events.reduce((current, event) => aggregate.evolve(current, { ...event, at }), state);
           this.states.put(aggregate, stream, next, outcome.revision);
           this.#onAcknowledged(actor.workspace, actor.account, outcome.position);
+          this.accepted((command as { command?: string }).command ?? '-', 1);
           return { events, state: next, revision: outcome.revision, position: outcome.position, at };
         }
         case 'taken':

@@ -178,7 +178,7 @@ export class StateCache {
   }
 
   #takeRecorded(event: RecordedEvent): void {
-    // Dispatches are never cached and are nearly all there is: spare them the look-ups.
+    // The first event of a dispatch finds nothing cached, and is nearly all there is: spare it the look-ups.
     if (event.type === 'DispatchAccepted') return;
     this.#take(event.stream, event.revision, event);
   }

@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { UnknownEventError } from '../../schemas/index.ts';
 import { LogUnavailableError, progressIntervalMs, type RecordedEvent, type TailBatch } from './log.ts';
 
 /** Positions kept in memory: what a tail that keeps up is served from. 20,000 sends take about 20 MB. */
@@ -226,8 +227,8 @@ export class TailHub {
       }
     } catch (error) {
       // Storage away: the next poll tries again. Events this code cannot read: every tail has to say so.
-      if (!(error instanceof LogUnavailableError)) {
-        this.#failed = error as Error;
+      if (error instanceof UnknownEventError) {
+        this.#failed = error;
         this.#wake();
       }
     } finally {

@@ -211,7 +211,7 @@ export class PostgresLog implements Log {
       return () => this.#settle(parts, started);
     } catch (error) {
       this.#hub.flushEnds();
-      if (batch.length > 1 && error instanceof pg.DatabaseError && !isConnectionTrouble(error)) {
+      if (batch.length > 1 && error instanceof pg.DatabaseError && /^2[23]/.test(error.code ?? '')) {
         // Postgres will not have one of them: the others are not to suffer for it.
         for (const entry of batch) (await this.#flush([entry]))();
         return () => {};

@@ -135,7 +135,7 @@ interface Prepared {
 async function prepare(home: string, { log, binariesDir }: EmbeddedPostgresOptions): Promise<Prepared> {
   const existing = findCluster(home);
   const account = accountFor(home, existing);
-  if (existing === null) return createCluster(home, account, binariesDir, log);
+  if (existing === null) return createCluster(home, account, binariesDir);
   if (isRoot() && lstatSync(existing).uid === 0) giveAllTo(account, existing);
   if (!canEnter(account, existing)) {
     throw new Error(
@@ -188,11 +188,8 @@ async function createCluster(
   home: string,
   account: Account | null,
   binariesDir: string | undefined,
-  log: PostgresLog,
 ): Promise<Prepared> {
   const place = placeForCluster(home, account);
-  if (place !== home)
-    log.info({ home, place }, 'Postgres cannot enter the data directory: its cluster stands elsewhere');
   const binaries = usableBinaries(account, place, binariesDir);
   const password = newPassword();
   const made = await makeCluster(place, account, binaries, password);

@@ -64,7 +64,6 @@ class RunningProjector implements Projector {
   readonly #watchers = new Set<() => void>();
   readonly #outdated = new Set<string>();
   #position = 0n;
-  #lastEventAt = 0;
   #batchAt = Number.NEGATIVE_INFINITY;
   #hurry: (() => void) | null = null;
   #rebuilds: Promise<void> = Promise.resolve();
@@ -148,7 +147,6 @@ class RunningProjector implements Projector {
     );
     this.#reach(position);
     const last = batch.events.at(-1);
-    if (last) this.#lastEventAt = last.at;
     this.#options.onBatch?.({
       position,
       events: batch.events.length,
@@ -198,7 +196,9 @@ class RunningProjector implements Projector {
   async lag(): Promise<{ events: number; seconds: number }> {
     const head = await this.#options.history.head();
     if (head <= this.#position) return { events: 0, seconds: 0 };
-    const seconds = this.#lastEventAt === 0 ? 0 : Math.max(0, (Date.now() - this.#lastEventAt) / 1000);
+    // The age of the first event that is missing.
+    const { events } = await this.#options.history.page(this.#position, 1);
+    const seconds = events[0] ? Math.max(0, (Date.now() - events[0].at) / 1000) : 0;
     return { events: Number(head - this.#position), seconds };
   }
 

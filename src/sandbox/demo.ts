@@ -96,7 +96,9 @@ async function ownServer(): Promise<Server> {
   chmodSync(data, 0o755);
   const port = await freePort();
   const main = path.resolve(import.meta.dirname, '../main.ts');
-  const { DATABASE_URL: _, ...env } = process.env;
+  // What the operator has set for a server of theirs is not for this one.
+  const ours = /^(DATABASE_URL|API_BASE_URL|HOST|(QUOTA|KEY_RATE|DASHBOARD_RATE|AUTH_RATE|DISPATCH|DEFAULT)_\w+)$/;
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !ours.test(name)));
   const child = spawn(process.execPath, [main, 'start', '--sandbox'], {
     env: { ...env, PORT: String(port), PARLEY_DATA: data },
     stdio: ['ignore', 'ignore', 'inherit'],
@@ -105,7 +107,8 @@ async function ownServer(): Promise<Server> {
     await ended(child);
     rmSync(data, { recursive: true, force: true });
   };
-  process.once('SIGINT', () => void stop().then(() => process.exit(130)));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void stop().then(() => process.exit(130)));
   for (const until = Date.now() + readyWithinMs; Date.now() < until; await sleep(100)) {
     if (child.exitCode !== null) break;
     const server = await sandboxServer(port);
