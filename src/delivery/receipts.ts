@@ -117,6 +117,9 @@ export class ReceiptMatcher {
   }
 }
 
+/** Statuses of one callback that are looked at: Meta sends up to 1,000 at once, and more would be nobody's. */
+const maxReceipts = 1_000;
+
 /**
  * Takes providers' receipts (MessageJS sheet, sections 12 and 14): each is applied to the dispatch it belongs to, or held
  * until that is known, and durable on return. Statuses never go backwards: that is the domain's rule, so receipts may come
@@ -134,13 +137,17 @@ export class Receipts implements ReceiptDoor {
   }
 
   async receive(connectorType: ConnectorType, receipts: readonly Receipt[], connector?: ConnectorRef): Promise<void> {
-    const named = receipts.map((receipt): Named => ({ receipt, senderHash: this.#senderHash(connectorType, receipt) }));
+    const named = receipts
+      .slice(0, maxReceipts)
+      .map((receipt): Named => ({ receipt, senderHash: this.#senderHash(connectorType, receipt) }));
     const unmatched = await this.#apply(connectorType, named, connector);
     if (unmatched.length === 0) return;
-    for (const { receipt, senderHash } of unmatched) {
-      const { externalId, status, error = null } = receipt;
-      await this.#options.commands.holdReceipt({ connectorType, externalId, senderHash, status, error });
-    }
+    // Together: the log writes them in a few flushes.
+    await Promise.all(
+      unmatched.map(({ receipt: { externalId, status, error = null }, senderHash }) =>
+        this.#options.commands.holdReceipt({ connectorType, externalId, senderHash, status, error }),
+      ),
+    );
     // A dispatch whose external id became known before the receipt was held is found now that the rows have got so far;
     // one whose id becomes known later finds the receipt (`held-receipts.ts`). Between them none is lost.
     await this.#rowsCatchUp();

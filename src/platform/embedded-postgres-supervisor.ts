@@ -108,7 +108,7 @@ export class Supervisor implements EmbeddedPostgres {
 
   async #revive(end: PostgresEnd): Promise<void> {
     const reason = describeEnd(end);
-    this.#log.error({ reason, pid: this.pid }, 'Postgres ended unasked: restarting it');
+    this.#log.error({ reason, postgresPid: this.pid }, 'Postgres ended unasked: restarting it');
     if (Date.now() - this.#upSince > STEADY_MS) this.#backoffMs = FIRST_BACKOFF_MS;
     for (const listener of this.#downListeners) this.#call(() => listener({ ...end, reason }));
     const { signal } = this.#stopping;
@@ -132,7 +132,7 @@ export class Supervisor implements EmbeddedPostgres {
     }
     this.#upSince = Date.now();
     this.#watch();
-    this.#log.info({ pid: this.pid }, 'Postgres is back');
+    this.#log.info({ postgresPid: this.pid }, 'Postgres is back');
     for (const listener of this.#upListeners) this.#call(listener);
     return true;
   }
