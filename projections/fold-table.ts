@@ -96,7 +96,7 @@ function compareKeys(a: readonly number[], b: readonly number[]): number {
 }
 
 /** Rows of one batch: loaded once, changed by events in their order, and only the changed ones written. */
-export class Fold<Row> {
+class Fold<Row> {
   readonly #rows: Map<string, Row>;
   readonly #changed = new Map<string, Row>();
   constructor(rows: Map<string, Row>) {
@@ -113,4 +113,18 @@ export class Fold<Row> {
   get changed(): Row[] {
     return [...this.#changed.values()];
   }
+}
+
+/** Takes a batch's events into a table: loads the rows they are about, evolves them in their order, writes what changed. */
+export async function foldInto<Row, Event>(
+  client: Queryable,
+  table: FoldTable<Row>,
+  events: readonly Event[],
+  keyOfEvent: (event: Event) => readonly number[],
+  evolve: (row: Row | null, event: Event) => Row | null,
+): Promise<void> {
+  if (events.length === 0) return;
+  const fold = new Fold(await table.load(client, events.map(keyOfEvent)));
+  for (const event of events) fold.change(keyOfEvent(event), (row) => evolve(row, event));
+  await table.save(client, fold.changed);
 }

@@ -1,6 +1,6 @@
 import { type EventData, normalizeEmail } from '../../schemas/index.ts';
 import { doubleArray, intArray } from '../../src/platform/pg-arrays.ts';
-import { Fold, foldTable, keyOf } from '../fold-table.ts';
+import { foldInto, foldTable, keyOf } from '../fold-table.ts';
 import { type Projection, type Queryable, type RecordedEvent, tablesOf } from '../projection.ts';
 
 type AccountRow = {
@@ -99,12 +99,7 @@ export const accounts: Projection = {
           if (event.data.login) logins.push(event);
       }
     }
-    if (changes.length > 0) {
-      const keyOfEvent = ({ data }: AccountEvent) => [data.workspace, data.account];
-      const fold = new Fold(await table.load(client, changes.map(keyOfEvent)));
-      for (const event of changes) fold.change(keyOfEvent(event), (row) => evolve(row, event));
-      await table.save(client, fold.changed);
-    }
+    await foldInto(client, table, changes, ({ data }) => [data.workspace, data.account], evolve);
     if (logins.length > 0) await saveLogins(client, logins);
   },
 };

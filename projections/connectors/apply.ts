@@ -1,4 +1,4 @@
-import { Fold, foldTable } from '../fold-table.ts';
+import { foldInto, foldTable } from '../fold-table.ts';
 import { type Projection, type RecordedEvent, tablesOf } from '../projection.ts';
 
 type ConnectorRow = {
@@ -88,10 +88,6 @@ export const connectors: Projection = {
           changes.push(event);
       }
     }
-    if (changes.length === 0) return;
-    const keyOfEvent = ({ data }: ConnectorEvent) => [data.workspace, data.connector];
-    const fold = new Fold(await table.load(client, changes.map(keyOfEvent)));
-    for (const event of changes) fold.change(keyOfEvent(event), (row) => evolve(row, event));
-    await table.save(client, fold.changed);
+    await foldInto(client, table, changes, ({ data }) => [data.workspace, data.connector], evolve);
   },
 };

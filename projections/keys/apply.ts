@@ -1,5 +1,5 @@
 import { doubleArray, intArray } from '../../src/platform/pg-arrays.ts';
-import { Fold, foldTable } from '../fold-table.ts';
+import { foldInto, foldTable } from '../fold-table.ts';
 import { type Projection, type Queryable, type RecordedEvent, tablesOf } from '../projection.ts';
 
 type KeyRow = {
@@ -119,12 +119,7 @@ export const keys: Projection = {
           changes.push(event);
       }
     }
-    if (changes.length > 0) {
-      const keyOfEvent = ({ data }: KeyEvent) => [data.workspace, data.key];
-      const fold = new Fold(await table.load(client, changes.map(keyOfEvent)));
-      for (const event of changes) fold.change(keyOfEvent(event), (row) => evolve(row, event));
-      await table.save(client, fold.changed);
-    }
+    await foldInto(client, table, changes, ({ data }) => [data.workspace, data.key], evolve);
     await usage.save(client);
   },
 };

@@ -1,4 +1,4 @@
-import { Fold, foldTable } from '../fold-table.ts';
+import { foldInto, foldTable } from '../fold-table.ts';
 import { type Projection, type RecordedEvent, tablesOf } from '../projection.ts';
 
 type TemplateRow = {
@@ -102,10 +102,6 @@ export const templates: Projection = {
           changes.push(event);
       }
     }
-    if (changes.length === 0) return;
-    const keyOfEvent = ({ data }: TemplateEvent) => [data.workspace, data.template];
-    const fold = new Fold(await table.load(client, changes.map(keyOfEvent)));
-    for (const event of changes) fold.change(keyOfEvent(event), (row) => evolve(row, event));
-    await table.save(client, fold.changed);
+    await foldInto(client, table, changes, ({ data }) => [data.workspace, data.template], evolve);
   },
 };

@@ -1,4 +1,4 @@
-import { Fold, foldTable } from '../fold-table.ts';
+import { foldInto, foldTable } from '../fold-table.ts';
 import { type Projection, type RecordedEvent, tablesOf } from '../projection.ts';
 
 type WorkspaceRow = {
@@ -84,14 +84,6 @@ export const workspaces: Projection = {
           changes.push(event);
       }
     }
-    if (changes.length === 0) return;
-    const fold = new Fold(
-      await table.load(
-        client,
-        changes.map(({ data }) => [data.workspace]),
-      ),
-    );
-    for (const event of changes) fold.change([event.data.workspace], (row) => evolve(row, event));
-    await table.save(client, fold.changed);
+    await foldInto(client, table, changes, ({ data }) => [data.workspace], evolve);
   },
 };
