@@ -1,3 +1,4 @@
+import { findThing, listThings, type ThingTable } from '../in-workspace.ts';
 import type { AccountRef, Listed, Page, Queryable } from '../projection.ts';
 import { living, ms } from '../sql.ts';
 
@@ -19,35 +20,16 @@ export interface ConnectorView {
 const columns = `c.workspace, c.connector, c.connector_type AS "connectorType", c.name, c.is_active AS "isActive",
   c.sender_hash AS "senderHash", ${ms('c.created_at')} AS "createdAt", ${ms('c.updated_at')} AS "updatedAt"`;
 
+const things: ThingTable = { table: 'connectors', as: 'c', id: 'connector', columns };
+
 /** One connector that was not deleted, or null. */
-export async function findConnector(
-  db: Queryable,
-  workspace: number,
-  connector: number,
-): Promise<ConnectorView | null> {
-  const { rows } = await db.query<ConnectorView>({
-    text: `SELECT ${columns} FROM connectors c
-      WHERE c.workspace = $1 AND c.connector = $2 AND NOT c.deleted AND ${living('$1')}`,
-    values: [workspace, connector],
-  });
-  return rows[0] ?? null;
+export function findConnector(db: Queryable, workspace: number, connector: number): Promise<ConnectorView | null> {
+  return findThing<ConnectorView>(db, things, workspace, connector);
 }
 
 /** A workspace's connectors, newest first; all of them without a page. */
-export async function listConnectors(db: Queryable, workspace: number, page?: Page): Promise<Listed<ConnectorView>> {
-  const [{ rows }, total] = await Promise.all([
-    db.query<ConnectorView>({
-      text: `SELECT ${columns} FROM connectors c WHERE c.workspace = $1 AND NOT c.deleted AND ${living('$1')}
-        ORDER BY c.created_at DESC, c.connector DESC LIMIT $2 OFFSET $3`,
-      values: [workspace, page?.limit ?? null, page?.offset ?? 0],
-    }),
-    db.query<{ count: number }>({
-      text: `SELECT count(*)::int AS count FROM connectors c
-        WHERE c.workspace = $1 AND NOT c.deleted AND ${living('$1')}`,
-      values: [workspace],
-    }),
-  ]);
-  return { items: rows, total: total.rows[0]?.count ?? 0 };
+export function listConnectors(db: Queryable, workspace: number, page?: Page): Promise<Listed<ConnectorView>> {
+  return listThings<ConnectorView>(db, things, workspace, page);
 }
 
 /** The connectors, of any workspace, that a provider's receipt can mean when it names this sender. */

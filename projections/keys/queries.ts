@@ -1,5 +1,6 @@
+import { findThing, listThings, type ThingTable } from '../in-workspace.ts';
 import type { Listed, Page, Queryable } from '../projection.ts';
-import { living, ms } from '../sql.ts';
+import { ms } from '../sql.ts';
 
 /** An API key as it can be read. Times are milliseconds since the epoch. */
 export interface KeyView {
@@ -18,29 +19,20 @@ export interface KeyView {
 const columns = `k.workspace, k.key, k.name, k.mode, k.rate_limit AS "rateLimit", ${ms('k.created_at')} AS "createdAt",
   ${ms('k.expires_at')} AS "expiresAt", ${ms('u.last_used_at')} AS "lastUsedAt"`;
 
+const things: ThingTable = {
+  table: 'keys',
+  as: 'k',
+  id: 'key',
+  columns,
+  join: 'LEFT JOIN key_usage u USING (workspace, key)',
+};
+
 /** One key that was not revoked, or null. */
-export async function findKey(db: Queryable, workspace: number, key: number): Promise<KeyView | null> {
-  const { rows } = await db.query<KeyView>({
-    text: `SELECT ${columns} FROM keys k LEFT JOIN key_usage u USING (workspace, key)
-      WHERE k.workspace = $1 AND k.key = $2 AND NOT k.deleted AND ${living('$1')}`,
-    values: [workspace, key],
-  });
-  return rows[0] ?? null;
+export function findKey(db: Queryable, workspace: number, key: number): Promise<KeyView | null> {
+  return findThing<KeyView>(db, things, workspace, key);
 }
 
 /** A workspace's keys, newest first; all of them without a page. */
-export async function listKeys(db: Queryable, workspace: number, page?: Page): Promise<Listed<KeyView>> {
-  const [{ rows }, total] = await Promise.all([
-    db.query<KeyView>({
-      text: `SELECT ${columns} FROM keys k LEFT JOIN key_usage u USING (workspace, key)
-        WHERE k.workspace = $1 AND NOT k.deleted AND ${living('$1')}
-        ORDER BY k.created_at DESC, k.key DESC LIMIT $2 OFFSET $3`,
-      values: [workspace, page?.limit ?? null, page?.offset ?? 0],
-    }),
-    db.query<{ count: number }>({
-      text: `SELECT count(*)::int AS count FROM keys k WHERE k.workspace = $1 AND NOT k.deleted AND ${living('$1')}`,
-      values: [workspace],
-    }),
-  ]);
-  return { items: rows, total: total.rows[0]?.count ?? 0 };
+export function listKeys(db: Queryable, workspace: number, page?: Page): Promise<Listed<KeyView>> {
+  return listThings<KeyView>(db, things, workspace, page);
 }
