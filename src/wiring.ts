@@ -289,7 +289,7 @@ function deliveryOptions(config: Config, parts: DeliveryParts): Parameters<typeo
     projected: parts.projector,
     projectorGroup,
     head: () => log.head(),
-    erase: (stream) => log.erase(stream),
+    erase: (streams) => log.erase(streams),
     commands: parts.dispatches,
     workspaces: parts.workspaces,
     door: parts.door,

@@ -93,16 +93,68 @@ export class DispatchCommands {
    * Accepts one message: checks quota, connector, template and recipient in this order, renders, appends.
    * The same idempotency key again answers the first dispatch. Throws DomainError.
    */
-  async send(key: AuthenticatedKey, request: SendRequest, trace?: string): Promise<AcceptedSend> {
+  send(key: AuthenticatedKey, request: SendRequest, trace?: string): Promise<AcceptedSend> {
+    return this.#sendAtOnce(key, request, trace) ?? this.#sendAlone(key, request, trace);
+  }
+
+  async #sendAlone(key: AuthenticatedKey, request: SendRequest, trace: string | undefined): Promise<AcceptedSend> {
     const [result] = await this.sendAll(key, [request], trace);
     if (result && 'dispatch' in result) return result;
     throw result?.refused ?? new Error('a send without a result');
   }
 
+  /**
+   * The usual case of `sendAll`: all that one accepted message needs is in memory, and the append is its only promise.
+   * Null, and nothing taken, when it is not the usual case.
+   */
+  #sendAtOnce(key: AuthenticatedKey, request: SendRequest, trace: string | undefined): Promise<AcceptedSend> | null {
+    const { quota, monthlyQuota, door } = this.#options;
+    const { workspace, account } = key.owner;
+    const tier = this.tierOf(key.owner);
+    if (tier instanceof Promise) return null;
+    const id = this.#dispatchId(key.workspace, request.idempotencyKey);
+    const accept = this.#acceptFromMemory(id, key, request);
+    const limit = monthlyQuota[tier];
+    const month = quota.month();
+    if (accept === null || !quota.takeOne(workspace, account, limit)) return null;
+    const actor = actorOf(key, trace);
+    return door.append(this.#commitOf(accept, actor)).then(
+      (outcome) => {
+        if (outcome.outcome === 'unknown') throw new DomainError('unavailable');
+        if ('position' in outcome) {
+          door.acknowledged(actor, outcome.position);
+          door.accepted('AcceptDispatch', 1);
+          return { dispatch: id, position: outcome.position };
+        }
+        // A conflict is the replay: the stream stands already. It uses no quota.
+        quota.giveBack(workspace, account, limit, 1, month);
+        return { dispatch: id, position: null };
+      },
+      (error) => {
+        if (error instanceof DomainError && error.code === 'too-large')
+          quota.giveBack(workspace, account, limit, 1, month);
+        throw error;
+      },
+    );
+  }
+
+  /** The command of a send that nothing speaks against, when that can be told from memory; null otherwise. */
+  #acceptFromMemory(id: string, key: AuthenticatedKey, request: SendRequest): AcceptDispatch | null {
+    try {
+      const accept = this.#accept(id, key, request);
+      if (!(accept instanceof Promise)) return accept;
+      accept.catch(() => {});
+      return null;
+    } catch (error) {
+      if (error instanceof DomainError) return null;
+      throw error;
+    }
+  }
+
   /** Accepts many messages, each for itself; answers when all accepted ones are durable, in the order of the requests. */
   async sendAll(key: AuthenticatedKey, requests: readonly SendRequest[], trace?: string): Promise<SendResult[]> {
     const { quota, monthlyQuota } = this.#options;
-    const actor: Actor = { workspace: key.workspace, account: SERVICE_ACCOUNT, ...(trace !== undefined && { trace }) };
+    const actor = actorOf(key, trace);
     const tier = this.tierOf(key.owner);
     const limit = monthlyQuota[typeof tier === 'string' ? tier : await tier];
     const month = quota.month();
@@ -124,8 +176,8 @@ export class DispatchCommands {
         try {
           if (left <= 0)
             throw new DomainError('quota-exceeded', undefined, { retryAt: quota.monthEndsAt(), details: { limit } });
-          const preparing = this.#prepare(key, request);
-          const commit = this.#commitOf(id, preparing instanceof Promise ? await preparing : preparing, actor);
+          const accept = this.#accept(id, key, request);
+          const commit = this.#commitOf(accept instanceof Promise ? await accept : accept, actor);
           left--;
           pending.set(id, { commit, items: [at] });
         } catch (error) {
@@ -197,38 +249,43 @@ export class DispatchCommands {
     return unused;
   }
 
-  #commitOf(id: string, prepared: Prepared, actor: Actor): Commit {
+  #commitOf(accept: AcceptDispatch, actor: Actor): Commit {
     const { door } = this.#options;
     return {
       commitId: randomUUID(),
-      stream: streams.dispatch(id),
+      stream: streams.dispatch(accept.dispatch),
       expected: NO_STREAM,
-      events: dispatch.decide(dispatch.initial, { command: 'AcceptDispatch', dispatch: id, ...prepared }),
+      events: dispatch.decide(dispatch.initial, accept),
       at: door.clock.now(),
       meta: metaOf(actor),
     };
   }
 
   /** Everything after quota; at once when connector and template are in memory. */
-  #prepare(key: AuthenticatedKey, request: SendRequest): Prepared | Promise<Prepared> {
+  #accept(id: string, key: AuthenticatedKey, request: SendRequest): AcceptDispatch | Promise<AcceptDispatch> {
     const { states } = this.#options.door;
     if (request.connector === null) throw new DomainError('connector-not-found');
     const found = states.peek<ConnectorState>(streams.connector(key.workspace, request.connector));
-    if (!found) return this.#prepareLoading(key, request, request.connector);
+    if (!found) return this.#acceptLoading(id, key, request, request.connector);
     checkConnector(found.state);
     if (request.template === null) throw new DomainError('template-not-found');
     const content = states.peek<TemplateState>(streams.template(key.workspace, request.template));
-    if (!content) return this.#prepareLoading(key, request, request.connector);
-    return prepared(key, request, found.state, content.state);
+    if (!content) return this.#acceptLoading(id, key, request, request.connector);
+    return acceptCommand(id, key, request, found.state, content.state);
   }
 
-  async #prepareLoading(key: AuthenticatedKey, request: SendRequest, connectorId: number): Promise<Prepared> {
+  async #acceptLoading(
+    id: string,
+    key: AuthenticatedKey,
+    request: SendRequest,
+    connectorId: number,
+  ): Promise<AcceptDispatch> {
     const { door } = this.#options;
     const found = await door.load(connector, streams.connector(key.workspace, connectorId));
     checkConnector(found);
     if (request.template === null) throw new DomainError('template-not-found');
     const content = await door.load(template, streams.template(key.workspace, request.template));
-    return prepared(key, request, found, content);
+    return acceptCommand(id, key, request, found, content);
   }
 
   /**
@@ -357,19 +414,26 @@ export class DispatchCommands {
   }
 }
 
-type Prepared = Omit<Extract<DispatchCommand, { command: 'AcceptDispatch' }>, 'command' | 'dispatch'>;
+type AcceptDispatch = Extract<DispatchCommand, { command: 'AcceptDispatch' }>;
+
+/** A key acts as its workspace's service account. */
+function actorOf(key: AuthenticatedKey, trace: string | undefined): Actor {
+  const actor: Actor = { workspace: key.workspace, account: SERVICE_ACCOUNT };
+  return trace === undefined ? actor : { ...actor, trace };
+}
 
 function checkConnector(state: ConnectorState): void {
   if (!state.exists) throw new DomainError('connector-not-found');
   if (!state.isActive) throw new DomainError('connector-inactive');
 }
 
-function prepared(
+function acceptCommand(
+  id: string,
   key: AuthenticatedKey,
   request: SendRequest,
   found: ConnectorState,
   content: TemplateState,
-): Prepared {
+): AcceptDispatch {
   if (!content.exists || !content.isActive) throw new DomainError('template-not-found');
   const { connectorType } = found;
   if (!recipientForms[connectorType].test(request.to))
@@ -379,7 +443,9 @@ function prepared(
   if (text.length > maxTextUnits && Buffer.byteLength(JSON.stringify(text)) > maxTextBytes)
     throw new DomainError('too-large');
   return {
+    command: 'AcceptDispatch',
     workspace: key.workspace,
+    dispatch: id,
     owner: key.owner,
     key: key.key,
     connector: found.connector,

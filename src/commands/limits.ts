@@ -1,5 +1,7 @@
 import type pg from 'pg';
+import { BoundedMap } from '../platform/bounded-map.ts';
 import type { Clock } from '../platform/clock.ts';
+import { LeaseSize } from './lease-size.ts';
 
 /** A rate limit: a fixed window from the first request on. */
 export interface RateLimit {
@@ -32,13 +34,12 @@ interface Block {
   /** The limit at which a lease found nothing left in this window; 0 while none did. */
   spentAt: number;
   lease: Promise<void> | null;
+  readonly size: LeaseSize;
 }
 
 /** Windows that are remembered here. */
 const maxBlocks = 100_000;
-/** Share of a limit that a process leases at once: the margin by which several processes may fall short together. */
-const leaseShare = 50;
-const maxLease = 1_000;
+const firstLease = 100;
 
 /**
  * Rate limits over all processes: each leases points in blocks from an unlogged table and gives them out from memory.
@@ -48,7 +49,7 @@ const maxLease = 1_000;
 export class RateLimiter {
   readonly #pool: pg.Pool;
   readonly #clock: Clock;
-  readonly #blocks = new Map<string, Block>();
+  readonly #blocks = new BoundedMap<string, Block>(maxBlocks);
 
   constructor(pool: pg.Pool, clock: Clock) {
     this.#pool = pool;
@@ -66,8 +67,10 @@ export class RateLimiter {
     const now = this.#clock.now();
     let block = this.#blocks.get(limit.scope);
     if (!block || (block.endsAt !== 0 && block.endsAt <= now)) {
-      block = { points: 0, open: limit.limit, endsAt: 0, spentAt: 0, lease: null };
-      this.#remember(limit.scope, block);
+      block = { points: 0, open: limit.limit, endsAt: 0, spentAt: 0, lease: null, size: new LeaseSize(firstLease) };
+      // Anew, so that the windows that go first are the oldest.
+      this.#blocks.delete(limit.scope);
+      this.#blocks.set(limit.scope, block);
     }
     if (block.points >= points || block.spentAt >= limit.limit) return give(block, limit, points);
     return this.#leaseAndTake(block, limit, points);
@@ -87,7 +90,7 @@ export class RateLimiter {
 
   async #lease(block: Block, limit: RateLimit, points: number): Promise<void> {
     const now = this.#clock.now();
-    const wanted = Math.max(points, Math.min(maxLease, Math.ceil(limit.limit / leaseShare)));
+    const wanted = block.size.next(limit.limit, points, this.#clock.monotonicMs());
     try {
       const { rows } = await this.#pool.query<{ granted: string; used: string; ends_at: string }>(
         'SELECT granted, used, ends_at FROM work.take_points($1, $2, $3, $4, $5, $6)',
@@ -105,15 +108,6 @@ export class RateLimiter {
     } catch {
       block.points += wanted;
       block.endsAt ||= now + limit.windowMs;
-    }
-  }
-
-  #remember(scope: string, block: Block): void {
-    this.#blocks.delete(scope);
-    this.#blocks.set(scope, block);
-    if (this.#blocks.size > maxBlocks) {
-      const oldest = this.#blocks.keys().next();
-      if (!oldest.done) this.#blocks.delete(oldest.value);
     }
   }
 }

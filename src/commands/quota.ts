@@ -1,7 +1,9 @@
 import type pg from 'pg';
 import { DomainError } from '../domain/errors.ts';
+import { BoundedMap } from '../platform/bounded-map.ts';
 import type { Clock } from '../platform/clock.ts';
 import { isConnectionTrouble } from '../platform/postgres.ts';
+import { LeaseSize } from './lease-size.ts';
 
 /** Accepted messages of an account in a calendar month (`YYYY-MM`, UTC), as the log has them. */
 export type MonthCount = (workspace: number, account: number, month: string) => Promise<number>;
@@ -11,10 +13,12 @@ interface Block {
   /** All points of the month are given out. */
   exhausted: boolean;
   lease: Promise<void> | null;
+  readonly size: LeaseSize;
   readonly month: string;
 }
 
 const maxBlocks = 100_000;
+const firstLease = 100;
 
 /**
  * The monthly quota over all processes. Points are leased in small blocks from a durable row that starts at what the log
@@ -25,7 +29,7 @@ export class Quota {
   readonly #pool: pg.Pool;
   readonly #clock: Clock;
   readonly #count: MonthCount;
-  readonly #blocks = new Map<string, Block>();
+  readonly #blocks = new BoundedMap<string, Block>(maxBlocks);
   /** The month of the latest look: it is asked with every send. */
   #month = { name: '', from: 0, to: 0 };
 
@@ -44,6 +48,15 @@ export class Quota {
       return points;
     }
     return this.#leaseAndTake(block, { workspace, account, limit, points });
+  }
+
+  /** Takes one point of this month when that needs no lease; false when it does. */
+  takeOne(workspace: number, account: number, limit: number): boolean {
+    if (limit === 0) return true;
+    const block = this.#block(workspace, account);
+    if (block.points < 1) return false;
+    block.points--;
+    return true;
   }
 
   /**
@@ -104,13 +117,9 @@ export class Quota {
     const month = this.month();
     let block = this.#blocks.get(name);
     if (block?.month !== month) {
-      block = { points: 0, exhausted: false, lease: null, month };
+      block = { points: 0, exhausted: false, lease: null, size: new LeaseSize(firstLease), month };
       this.#blocks.delete(name);
       this.#blocks.set(name, block);
-      if (this.#blocks.size > maxBlocks) {
-        const oldest = this.#blocks.keys().next();
-        if (!oldest.done) this.#blocks.delete(oldest.value);
-      }
     }
     return block;
   }
@@ -136,7 +145,7 @@ export class Quota {
     want: { workspace: number; account: number; limit: number; points: number },
   ): Promise<void> {
     const { workspace, account, limit, points } = want;
-    const wanted = Math.max(points, Math.min(100, Math.ceil(limit / 50)));
+    const wanted = block.size.next(limit, points, this.#clock.monotonicMs());
     try {
       const found = await this.#pool.query(
         'SELECT FROM work.quotas WHERE workspace = $1 AND account = $2 AND month = $3',

@@ -4,6 +4,7 @@ import { DomainError } from '../domain/errors.ts';
 import { type KeyState, key } from '../domain/key.ts';
 import { type TemplateState, template } from '../domain/template.ts';
 import { type WorkspaceState, workspace } from '../domain/workspace.ts';
+import { BoundedMap } from '../platform/bounded-map.ts';
 import { hmac, randomHex, type Sealer, sha256 } from '../platform/crypto.ts';
 import type { IdSpeller } from '../platform/ids.ts';
 import { type IdAllocator, idKinds } from './allocator.ts';
@@ -47,9 +48,20 @@ export interface Changed<State> {
 
 type Changes<T> = { readonly [K in keyof T]?: T[K] | undefined };
 
+interface SeenKey {
+  readonly parts: PresentedKey;
+  readonly state: KeyState;
+  readonly home: WorkspaceState;
+  readonly key: AuthenticatedKey;
+}
+
+const maxSeenKeys = 10_000;
+
 /** Commands on projects and on what lives in them: keys, connectors, templates. */
 export class WorkspaceCommands {
   readonly #options: WorkspaceCommandsOptions;
+  /** Secrets that were found to hold, and for which states: they are not read and hashed again at every request. */
+  readonly #seenKeys = new BoundedMap<string, SeenKey>(maxSeenKeys);
 
   constructor(options: WorkspaceCommandsOptions) {
     this.#options = options;
@@ -160,11 +172,20 @@ export class WorkspaceCommands {
    * Throws `credential-invalid` and `credential-expired`.
    */
   authenticate(presented: string): AuthenticatedKey | Promise<AuthenticatedKey> {
-    const parts = this.#readKey(presented);
     const { door } = this.#options;
+    const seen = this.#seenKeys.get(presented);
+    const parts = seen?.parts ?? this.#readKey(presented);
     const known = door.states.peek<KeyState>(streams.key(parts.workspace, parts.id));
     const home = door.states.peek<WorkspaceState>(streams.workspace(parts.workspace));
-    return known && home ? this.#judge(known.state, home.state, parts) : this.#authenticateLoading(parts);
+    if (!known || !home) return this.#authenticateLoading(parts);
+    // Of states that are the very same, only the clock can change the answer.
+    if (seen && seen.state === known.state && seen.home === home.state) {
+      this.#refuseExpired(known.state);
+      return seen.key;
+    }
+    const authenticated = this.#judge(known.state, home.state, parts);
+    this.#seenKeys.set(presented, { parts, state: known.state, home: home.state, key: authenticated });
+    return authenticated;
   }
 
   async #authenticateLoading(parts: PresentedKey): Promise<AuthenticatedKey> {
@@ -186,9 +207,12 @@ export class WorkspaceCommands {
     if (!state.exists || !home.exists || !home.owner) throw new DomainError('credential-invalid');
     // Hashes of secrets of 256 bits: how long the comparison takes tells nothing of use.
     if (sha256(parts.secret) !== state.secretHash) throw new DomainError('credential-invalid');
-    if (state.expiresAt !== null && state.expiresAt <= this.#options.door.clock.now())
-      throw new DomainError('credential-expired');
+    this.#refuseExpired(state);
     return { workspace: parts.workspace, key: parts.id, rateLimit: state.rateLimit, owner: home.owner };
+  }
+
+  #refuseExpired({ expiresAt }: KeyState): void {
+    if (expiresAt !== null && expiresAt <= this.#options.door.clock.now()) throw new DomainError('credential-expired');
   }
 
   /** Creates a connector; its credentials are sealed before they become an event. */

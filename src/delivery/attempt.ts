@@ -9,6 +9,7 @@ import {
   type KnownDispatch,
   type WorkspaceCommands,
 } from '../commands/index.ts';
+import { BoundedMap } from '../platform/bounded-map.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { OutgoingDispatch, Provider, SendResult } from './connectors/provider.ts';
 import { afterAttempt, failureByAge, type RecordCommand, type Schedule } from './schedule.ts';
@@ -43,11 +44,14 @@ export type AttemptEnd =
   /** It cannot be told now whether to send it. Nothing was sent. */
   | { readonly end: 'unavailable'; readonly error: unknown };
 
+/** Connectors whose opened credentials are kept. */
+const maxCredentials = 1_000;
+
 /** One attempt at one dispatch: the checks right before it, the provider's call, and what follows. Never throws. */
 export class Attempts {
   readonly #options: AttemptsOptions;
   /** Credentials by the text that sealed them, of the connectors used last. */
-  readonly #credentials = new Map<string, Credentials>();
+  readonly #credentials = new BoundedMap<string, Credentials>(maxCredentials);
 
   constructor(options: AttemptsOptions) {
     this.#options = options;
@@ -117,10 +121,6 @@ export class Attempts {
     if (known) return known;
     const credentials = this.#options.workspaces.openCredentials(connector);
     this.#credentials.set(connector.sealed, credentials);
-    if (this.#credentials.size > maxCredentials) {
-      const oldest = this.#credentials.keys().next();
-      if (!oldest.done) this.#credentials.delete(oldest.value);
-    }
     return credentials;
   }
 
@@ -141,9 +141,6 @@ export class Attempts {
     }
   }
 }
-
-/** Connectors whose opened credentials are kept. */
-const maxCredentials = 1_000;
 
 function fromRow(row: PendingDispatch): KnownDispatch {
   const { workspace, dispatch, connector, attempts, revision } = row;

@@ -90,15 +90,13 @@ const maxRenderedUnits = 256 * 1024;
 export function renderTemplate(content: string, variables: Readonly<Record<string, unknown>>): string {
   let open = content.indexOf('{{');
   if (open < 0) return content;
-  const lengths = [...new Set(Object.keys(variables).map((name) => name.length))].sort((a, b) => a - b);
+  const lengths = nameLengths(variables);
   let text = '';
   let done = 0;
   while (open >= 0) {
     const start = open + 2;
-    const length = lengths.find(
-      (each) => content.startsWith('}}', start + each) && Object.hasOwn(variables, content.slice(start, start + each)),
-    );
-    if (length === undefined) {
+    const length = lengthOfName(content, start, lengths, variables);
+    if (length < 0) {
       open = content.indexOf('{{', open + 1);
       continue;
     }
@@ -108,6 +106,27 @@ export function renderTemplate(content: string, variables: Readonly<Record<strin
     open = content.indexOf('{{', done);
   }
   return text + content.slice(done);
+}
+
+/** The different lengths of the names, rising. */
+function nameLengths(variables: Readonly<Record<string, unknown>>): number[] {
+  const lengths: number[] = [];
+  for (const { length } of Object.keys(variables)) if (!lengths.includes(length)) lengths.push(length);
+  return lengths.length > 1 ? lengths.sort((a, b) => a - b) : lengths;
+}
+
+/** Length of the shortest name that stands closed at `start`, -1 for none. */
+function lengthOfName(
+  content: string,
+  start: number,
+  lengths: readonly number[],
+  variables: Readonly<Record<string, unknown>>,
+): number {
+  for (const length of lengths) {
+    if (content.startsWith('}}', start + length) && Object.hasOwn(variables, content.slice(start, start + length)))
+      return length;
+  }
+  return -1;
 }
 
 function spellValue(value: unknown): string {

@@ -94,10 +94,11 @@ export interface Log {
   /** The last position that the tail would deliver. */
   head(): Promise<bigint>;
   /**
-   * Closes the stream for ever (appends to it are `conflict`); no read and no tail gives its content from the return on.
-   * Ends its claims, but for those of idempotency keys that have not passed. Idempotent.
+   * Closes streams for ever (appends to them are `conflict`); no read and no tail gives their content from the return on.
+   * Ends their claims, but for those of idempotency keys that have not passed. Idempotent; one that rejects may have
+   * erased some of them. It may take half a second, for one stream as for a thousand.
    */
-  erase(stream: string): Promise<void>;
+  erase(streams: readonly string[]): Promise<void>;
   /** Lets go of connections; what is being appended is finished first. */
   close(): Promise<void>;
 }

@@ -1,13 +1,15 @@
 import pg from 'pg';
 import { UnknownEventError } from '../../schemas/index.ts';
-import { LogUnavailableError, progressIntervalMs, type RecordedEvent, type TailBatch } from './log.ts';
+import { LogUnavailableError, type RecordedEvent, type TailBatch } from './log.ts';
 
 /** Positions kept in memory: what a tail that keeps up is served from. 20,000 sends take about 20 MB. */
 const ringPositions = 20_000;
 /** Events of one batch at most. */
 const maxBatchEvents = 2_000;
-/** How often the head is asked for when nothing is heard. */
+/** How often the head is asked for, and tails that wait say how far they are: within the progress interval of the port. */
 const pollIntervalMs = 200;
+/** Time between two wakes of the tails while there is always something new. */
+const wakeIntervalMs = 5;
 /**
  * What is in memory is served only while the database said, not longer ago than this, that nothing else was erased.
  * `erase` returns no sooner: from then on nobody gives the content, in whatever process.
@@ -32,6 +34,11 @@ export function destroyClient(client: pg.Client): void {
   client.end().catch(() => {});
 }
 
+/** A tail that waits, or does not at the moment. */
+interface Waiter {
+  wake: ((woken: boolean) => void) | null;
+}
+
 type History = (from: bigint, max: number) => Promise<{ events: (RecordedEvent | null)[]; position: bigint }>;
 
 /**
@@ -54,7 +61,9 @@ export class TailHub {
   /** Flushes of this process under way. */
   #flushes = 0;
   #failed: Error | null = null;
-  #waiters = new Set<() => void>();
+  readonly #waiters = new Set<(woken: boolean) => void>();
+  #wokenAt = 0;
+  #wakeTimer: NodeJS.Timeout | undefined;
   #listener: pg.Client | null = null;
   #connecting: Promise<pg.Client> | null = null;
   #pollTimer: NodeJS.Timeout | undefined;
@@ -70,7 +79,10 @@ export class TailHub {
   async open(): Promise<void> {
     this.#head = await this.checkHead();
     this.#ringFrom = this.#head;
-    this.#pollTimer = setInterval(() => this.#poll().catch(() => {}), pollIntervalMs).unref();
+    this.#pollTimer = setInterval(() => {
+      this.#poll().catch(() => {});
+      this.#wake(false);
+    }, pollIntervalMs).unref();
   }
 
   #connect(): Promise<pg.Client> {
@@ -198,13 +210,24 @@ export class TailHub {
       this.#ring = this.#ring.slice(drop);
       this.#ringFrom += BigInt(drop);
     }
-    this.#wake();
+    this.#wakeSoon();
   }
 
-  #wake(): void {
+  /** At once after a rest; in a stream of flushes now and then, so that each tail takes several at a time. */
+  #wakeSoon(): void {
+    if (this.#waiters.size === 0 || this.#wakeTimer) return;
+    const restMs = wakeIntervalMs - (performance.now() - this.#wokenAt);
+    if (restMs <= 0) this.#wake(true);
+    else this.#wakeTimer = setTimeout(() => this.#wake(true), restMs);
+  }
+
+  #wake(woken: boolean): void {
+    clearTimeout(this.#wakeTimer);
+    this.#wakeTimer = undefined;
+    this.#wokenAt = performance.now();
     const waiters = [...this.#waiters];
     this.#waiters.clear();
-    for (const wake of waiters) wake();
+    for (const wake of waiters) wake(woken);
   }
 
   async #catchUp(): Promise<void> {
@@ -229,7 +252,7 @@ export class TailHub {
       // Storage away: the next poll tries again. Events this code cannot read: every tail has to say so.
       if (error instanceof UnknownEventError) {
         this.#failed = error;
-        this.#wake();
+        this.#wake(true);
       }
     } finally {
       this.#catchingUp = false;
@@ -244,19 +267,30 @@ export class TailHub {
   }
 
   async *tail(from: bigint, signal: AbortSignal): AsyncGenerator<TailBatch, void, undefined> {
+    const waiter: Waiter = { wake: null };
+    const abort = () => waiter.wake?.(true);
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      yield* this.#follow(from, signal, waiter);
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  async *#follow(from: bigint, signal: AbortSignal, waiter: Waiter): AsyncGenerator<TailBatch, void, undefined> {
     let position = from;
     while (!signal.aborted && !this.#closed) {
       if (position < this.#ringFrom) {
         const { events, position: to } = await this.#history(position, maxBatchEvents);
         // A ring that began after the poll can lie ahead of what is read; the read is what counts.
-        if (to === position) await this.#wait(signal);
+        if (to === position) await this.#wait(waiter);
         position = to;
         if (events.length > 0) yield { events: events.filter((event) => event !== null), position };
         continue;
       }
       if (position < this.#head) {
         if (performance.now() - this.#heardAt > trustMemoryMs) {
-          await this.#poll().catch(() => this.#wait(signal));
+          await this.#poll().catch(() => this.#wait(waiter));
           this.#complainWhenSilent();
           continue;
         }
@@ -270,7 +304,7 @@ export class TailHub {
         continue;
       }
       if (this.#failed) throw this.#failed;
-      const woken = await this.#wait(signal);
+      const woken = await this.#wait(waiter);
       if (woken || signal.aborted) continue;
       const silentMs = performance.now() - this.#heardAt;
       if (silentMs > unavailableMs)
@@ -285,26 +319,23 @@ export class TailHub {
       throw new LogUnavailableError(new Error(`no word from the database for ${Math.round(silentMs)} ms`));
   }
 
-  /** Until something new, the signal, or the progress interval; true for the first. */
-  #wait(signal: AbortSignal): Promise<boolean> {
+  /** Until something new or the end of the tail (true), or for a while (false): one timer serves all who wait. */
+  #wait(waiter: Waiter): Promise<boolean> {
     return new Promise((resolve) => {
-      const done = (woken: boolean) => {
+      const wake = (woken: boolean) => {
         this.#waiters.delete(wake);
-        clearTimeout(timer);
-        signal.removeEventListener('abort', wake);
+        waiter.wake = null;
         resolve(woken);
       };
-      const wake = () => done(true);
-      const timer = setTimeout(() => done(false), progressIntervalMs);
+      waiter.wake = wake;
       this.#waiters.add(wake);
-      signal.addEventListener('abort', wake, { once: true });
     });
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#pollTimer);
-    this.#wake();
+    this.#wake(true);
     const listener = this.#listener;
     this.#listener = null;
     await listener?.end().catch(() => {});

@@ -3,7 +3,6 @@
  * function (`migrations.ts`), which holds the head row until its commit: positions become visible in order and without
  * gaps under any number of writer processes. One connection appends, one listens, a small pool reads.
  */
-import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import type { EventCodec } from '../../schemas/index.ts';
 import { sleep } from '../platform/clock.ts';
@@ -50,6 +49,9 @@ export interface FlushReport {
 
 /** Bytes of one flush at most: about what 1,000 sends hold. */
 const maxFlushBytes = 4 * 1024 * 1024;
+
+/** Streams erased in one transaction, which holds the head: some 10 ms. */
+const maxErasedAtOnce = 100;
 
 type MixedAnswer = [base: string | null, erasures: string, otherBase: string, verdicts: Verdict[] | null];
 
@@ -113,26 +115,29 @@ export class PostgresLog implements Log {
   }
 
   async append(commits: readonly Commit[]): Promise<Outcome[]> {
-    if (commits.length === 1 && commits[0]) return [await this.appendOne(commits[0])];
     const all = commits.map((commit) => waiting(commit, this.#options.codec));
-    return Promise.all(all.map((each) => this.#enqueue(each)));
+    return new Promise((resolve) => this.#enqueue(all, resolve));
   }
 
-  /** `append` of one commit, for the hot path. */
-  appendOne(commit: Commit): Promise<Outcome> {
-    return this.#enqueue(waiting(commit, this.#options.codec));
-  }
-
-  #enqueue(entry: Waiting): Promise<Outcome> {
-    if (this.#closed || this.#queue.length >= this.#options.maxWaitingCommits) {
-      return Promise.resolve({ outcome: 'unknown', reason: this.#closed ? 'closed' : 'too many commits are waiting' });
+  /** Puts commits into the queue; one promise for all of them: a batch is a thousand. */
+  #enqueue(entries: readonly Waiting[], onSettled: (outcomes: Outcome[]) => void): void {
+    const outcomes: Outcome[] = new Array(entries.length);
+    let open = entries.length;
+    const settle = (at: number, outcome: Outcome): void => {
+      outcomes[at] = outcome;
+      if (--open === 0) onSettled(outcomes);
+    };
+    if (open === 0) onSettled(outcomes);
+    for (let at = 0; at < entries.length; at++) {
+      const entry = entries[at] as Waiting;
+      if (this.#closed || this.#queue.length >= this.#options.maxWaitingCommits) {
+        settle(at, { outcome: 'unknown', reason: this.#closed ? 'closed' : 'too many commits are waiting' });
+        continue;
+      }
+      entry.settle = (outcome) => settle(at, outcome);
+      this.#queue.push(entry);
     }
-    const settled = new Promise<Outcome>((resolve) => {
-      entry.settle = resolve;
-    });
-    this.#queue.push(entry);
     this.#schedule();
-    return settled;
   }
 
   #schedule(): void {
@@ -371,8 +376,14 @@ export class PostgresLog implements Log {
     return this.#hub.checkHead();
   }
 
-  async erase(stream: string): Promise<void> {
-    await this.#query('SELECT log.erase($1, $2, $3)', [stream, randomUUID(), Date.now()]);
+  async erase(streams: readonly string[]): Promise<void> {
+    const all = [...new Set(streams)];
+    for (let at = 0; at < all.length; at += maxErasedAtOnce) {
+      await this.#query('SELECT log.erase(stream, gen_random_uuid()::text, $2) FROM unnest($1::text[]) AS u(stream)', [
+        all.slice(at, at + maxErasedAtOnce),
+        Date.now(),
+      ]);
+    }
     this.#vacuumDue = true;
     // From then on no process serves from a memory that has not heard of it.
     await sleep(trustMemoryMs);

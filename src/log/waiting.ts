@@ -1,5 +1,5 @@
 import type { EventCodec } from '../../schemas/index.ts';
-import { type Commit, maxCommitBytes, maxEventBytes, type Outcome, TooLargeError } from './log.ts';
+import { type Commit, type EventMeta, maxCommitBytes, maxEventBytes, type Outcome, TooLargeError } from './log.ts';
 
 /** A commit on its way into a flush: spelled out, measured, with the way to answer it. */
 export interface Waiting {
@@ -14,13 +14,19 @@ export interface Waiting {
   settle: (outcome: Outcome) => void;
 }
 
+/** As JSON; null for none. Of a hundred thousand events nearly all have an actor and nothing else. */
+function spellMeta({ actor, trace }: EventMeta): string | null {
+  if (trace !== undefined) return JSON.stringify(actor === undefined ? { trace } : { actor, trace });
+  return actor === undefined ? null : `{"actor":[${actor[0]},${actor[1]}]}`;
+}
+
 /** Spells a commit out. Throws TooLargeError above the limits of the port. */
 export function waiting(commit: Commit, codec: EventCodec): Waiting {
   if (commit.events.length === 0) throw new TypeError('a commit holds at least one event');
   if (commit.claims && new Set(commit.claims.map(({ name }) => name)).size < commit.claims.length) {
     throw new TypeError('a commit claims a name once');
   }
-  const meta = commit.meta && (commit.meta.actor || commit.meta.trace) ? JSON.stringify(commit.meta) : null;
+  const meta = commit.meta ? spellMeta(commit.meta) : null;
   const metaBytes = meta === null ? 0 : Buffer.byteLength(meta);
   const data: string[] = [];
   const versions: number[] = [];

@@ -4,6 +4,7 @@
  * version 8, and written in base 36 or as a UUID. What does not decode is no id.
  */
 import { createHash, createHmac, randomBytes } from 'node:crypto';
+import { BoundedMap } from './bounded-map.ts';
 import { keyObject } from './crypto.ts';
 
 /** What a spelled id stands for. */
@@ -22,13 +23,14 @@ const rounds = 6;
 /** Digits of 122 bits in base 36. */
 const base36Digits = 24;
 const maxValue = (1n << 122n) - 1n;
-/** Decoded spellings that are remembered. */
+/** Spellings that are remembered, each way. */
 const maxRemembered = 50_000;
 
 /** Spells ids and reads them back. The key never changes: all ids hang on it. */
 export class IdSpeller {
   readonly #roundKeys: Buffer[];
-  readonly #decoded = new Map<string, IdParts | null>();
+  readonly #decoded = new BoundedMap<string, IdParts>(maxRemembered);
+  readonly #spelled = new BoundedMap<string, string>(maxRemembered);
 
   constructor(key: Buffer) {
     this.#roundKeys = Array.from({ length: rounds }, (_, round) =>
@@ -38,7 +40,13 @@ export class IdSpeller {
 
   /** 24 characters of base 36. */
   spell(parts: IdParts): string {
-    return toBase36(this.#encode(parts));
+    const name = `${parts.kind}/${parts.workspace}/${parts.id}`;
+    let text = this.#spelled.get(name);
+    if (text === undefined) {
+      text = toBase36(this.#encode(parts));
+      this.#spelled.set(name, text);
+    }
+    return text;
   }
 
   /** The parts of a base 36 spelling; null when it is none of ours. */
@@ -47,7 +55,6 @@ export class IdSpeller {
     if (known !== undefined) return known;
     const value = fromBase36(text);
     const parts = value === null ? null : this.#decode(value);
-    if (this.#decoded.size >= maxRemembered) this.#decoded.clear();
     if (parts) this.#decoded.set(text, parts);
     return parts;
   }
@@ -69,7 +76,6 @@ export class IdSpeller {
     const bits = BigInt(`0x${text}`);
     const value = ((bits >> 80n) << 74n) | (((bits >> 64n) & 0xfffn) << 62n) | (bits & ((1n << 62n) - 1n));
     const parts = this.#decode(value);
-    if (this.#decoded.size >= maxRemembered) this.#decoded.clear();
     if (parts) this.#decoded.set(text, parts);
     return parts;
   }

@@ -117,8 +117,8 @@ t.test('what is unknown or erased is passed over', async (t) => {
   const node = await w.node();
   const [one, two, three] = (await sendSome(node, 3)) as [string, string, string];
   const known = await node.dispatches.dispatch(two);
-  await node.log.erase(streams.dispatch(one));
-  await node.log.erase(streams.dispatch(two));
+  await node.log.erase([streams.dispatch(one)]);
+  await node.log.erase([streams.dispatch(two)]);
   node.door.states.forget(streams.dispatch(two));
   const { states } = await node.dispatches.record([
     { dispatch: 'x'.repeat(24), command: sent },

@@ -123,7 +123,7 @@ t.test('a replay is answered whatever has become of the rest', async (t) => {
     { dispatch, position: null },
     'the body no longer counts',
   );
-  await nodes[0].log.erase(streams.dispatch(dispatch));
+  await nodes[0].log.erase([streams.dispatch(dispatch)]);
   await replayed('the message was erased');
   t.equal((await accepted(w)).length, 1, 'the other one');
 });

@@ -30,7 +30,7 @@ const delivery = startDelivery({
   projected: projector,
   projectorGroup,
   head: () => log.head(),
-  erase: (stream) => log.erase(stream),
+  erase: (streams) => log.erase(streams),
   workspaces: new WorkspaceCommands({ door, ids, sealer, speller: new IdSpeller(secret(2)), nameKey }),
   commands: new DispatchCommands({
     door,

@@ -260,7 +260,7 @@ async function openNode(parts: NodeParts, clock: Clock): Promise<Node> {
     projected: projector,
     projectorGroup,
     head: () => log.head(),
-    erase: (stream) => log.erase(stream),
+    erase: (streams) => log.erase(streams),
     commands,
     workspaces,
     door,

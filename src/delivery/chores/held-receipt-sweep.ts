@@ -15,12 +15,12 @@ const maxStreams = 500;
 export class HeldReceiptSweep {
   readonly #pool: pg.Pool;
   readonly #reached: Reached;
-  readonly #erase: (stream: string) => Promise<void>;
+  readonly #erase: (streams: readonly string[]) => Promise<void>;
   /** The log's time, as the group saw it last, and the position at which it was told. */
   #logTime = 0;
   #toldAt = 0n;
 
-  constructor(pool: pg.Pool, reached: Reached, erase: (stream: string) => Promise<void>) {
+  constructor(pool: pg.Pool, reached: Reached, erase: (streams: readonly string[]) => Promise<void>) {
     this.#pool = pool;
     this.#reached = reached;
     this.#erase = erase;
@@ -51,9 +51,10 @@ export class HeldReceiptSweep {
     );
     if (rows.length === 0) return;
     await this.#reached.until(this.#toldAt);
-    for (const { stream } of rows) await this.#erase(stream);
+    const streams = rows.map(({ stream }) => stream);
+    await this.#erase(streams);
     await this.#pool.query('DELETE FROM work.held_receipt_streams WHERE stream = ANY ($1::text[])', [
-      textArray(rows.map(({ stream }) => stream)),
+      textArray(streams),
     ]);
   }
 }

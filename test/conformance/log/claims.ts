@@ -91,14 +91,14 @@ export async function claimTests(t: Test, adapter: LogAdapter): Promise<void> {
     );
     const oldKey = await tryClaim(other, 'late', { name: 'old-key' });
     t.same(oldKey, taken('old-key', 'holder', 'old answer'), 'while the stream lives a key counts past its time');
-    await log.erase('holder');
+    await log.erase(['holder']);
     for (const handle of [log, other]) {
       const newKey = await tryClaim(handle, 'late', { name: 'new-key' });
       t.same(newKey, taken('new-key', 'holder', 'new answer'), 'it tells what was made');
     }
     await claim(other, 'next', { name: 'e-mail' }, { name: 'old-key', made: 'next answer' });
     t.same(await tryClaim(log, 'late', { name: 'old-key' }), taken('old-key', 'next', 'next answer'));
-    await log.erase('holder');
+    await log.erase(['holder']);
     t.same(
       await tryClaim(log, 'late', { name: 'e-mail' }),
       taken('e-mail', 'next', null),
@@ -111,7 +111,7 @@ export async function claimTests(t: Test, adapter: LogAdapter): Promise<void> {
     const [log, other] = [await openHandle(t, store), await openHandle(t, store)];
     const atLeastUntil = Date.now() + 1_500;
     await claim(log, 'holder', { name: 'key', made: 'answer', atLeastUntil });
-    await log.erase('holder');
+    await log.erase(['holder']);
     let meantime = 0;
     for (let attempt = 0; ; attempt++) {
       const outcome = await tryClaim(other, `late-${attempt}`, { name: 'key', made: 'next' });

@@ -19,9 +19,9 @@ export async function erasureTests(t: Test, adapter: LogAdapter): Promise<void> 
     await writeStream(other, 'after');
     const kept = (await tailToHead(t, log)).filter(({ stream }) => stream !== 'erased').map(spell);
     const head = await log.head();
-    await log.erase('erased');
-    await log.erase('erased');
-    await other.erase('erased');
+    await log.erase(['erased']);
+    await log.erase(['erased']);
+    await other.erase(['erased']);
     await checkClosed(t, handles, 'erased', [NO_STREAM, 0, 2]);
     for (const handle of handles) {
       t.same((await handle.read('erased', 1)).closed, true, 'read from a revision on');
@@ -39,7 +39,7 @@ export async function erasureTests(t: Test, adapter: LogAdapter): Promise<void> 
     const log = await openHandle(t, await adapter.fresh(t));
     const commit = commitTo('erased');
     const { position } = mustBeWritten(await appendOne(log, commit));
-    await log.erase('erased');
+    await log.erase(['erased']);
     const outcome = await appendOne(log, commit);
     if (outcome.outcome === 'replayed') t.equal(outcome.position, position);
     else t.equal(outcome.outcome, 'conflict');
@@ -49,8 +49,8 @@ export async function erasureTests(t: Test, adapter: LogAdapter): Promise<void> 
   await t.test('a stream that never was is closed too', async (t) => {
     const store = await adapter.fresh(t);
     const handles = [await openHandle(t, store), await openHandle(t, store)] as const;
-    await handles[0].erase('unheard-of');
-    await handles[0].erase('unheard-of');
+    await handles[0].erase(['unheard-of']);
+    await handles[0].erase(['unheard-of']);
     await checkClosed(t, handles, 'unheard-of', [NO_STREAM, 0]);
     await writeStream(handles[1], 'another');
     t.same(
@@ -105,7 +105,7 @@ export async function erasureTests(t: Test, adapter: LogAdapter): Promise<void> 
       const stream = `contended-${round}`;
       const writers = [log, other].map((handle) => writeUntilClosed(handle, stream));
       await followers[1]?.said();
-      await log.erase(stream);
+      await log.erase([stream]);
       await arrivals([log, other]);
       const seen = followers.map(({ events }) => events.length);
       await checkClosed(t, [log, other], stream, [NO_STREAM, 0]);
@@ -150,7 +150,7 @@ async function arrivals(handles: readonly Log[]): Promise<void> {
 async function eraseSurely(log: Log, stream: string): Promise<void> {
   for (;;) {
     try {
-      return await log.erase(stream);
+      return await log.erase([stream]);
     } catch (error) {
       if (!(error instanceof LogUnavailableError)) throw error;
     }
@@ -176,7 +176,7 @@ async function eraseBesideTails(t: Test, store: LogStore, round: number): Promis
     // Some rounds erase what the tails of other handles have just seen, others what they are about to see.
     const middle = await log.head();
     if (round % 2 === 0) await Promise.all(live.map((follower) => follower.reached(middle)));
-    await log.erase(stream);
+    await log.erase([stream]);
     const given: string[] = [];
     const note = (by: string, events: readonly RecordedEvent[]): void => {
       const count = events.filter((event) => event.stream === stream).length;

@@ -92,7 +92,7 @@ export async function orderTests(t: Test, adapter: LogAdapter): Promise<void> {
       await appendOne(log, commitTo('erased', { events: Array.from({ length: 12 }, () => profile('gone')) })),
     );
     await writeStream(log, 'after');
-    await log.erase('erased');
+    await log.erase(['erased']);
     for (const maxEvents of [1, 5, 1_000]) {
       const events = await walk(t, log, maxEvents);
       t.same(

@@ -24,7 +24,7 @@ export async function outageTests(t: Test, adapter: LogAdapter): Promise<void> {
     await t.rejects(log.read('before'), { name: 'LogUnavailableError' }, 'read');
     await t.rejects(log.page(0n, 10), { name: 'LogUnavailableError' }, 'page');
     await t.rejects(log.head(), { name: 'LogUnavailableError' }, 'head');
-    await t.rejects(log.erase('before'), { name: 'LogUnavailableError' }, 'erase');
+    await t.rejects(log.erase(['before']), { name: 'LogUnavailableError' }, 'erase');
     await writeStream(direct, 'by another');
     proxy.restore();
     const answer = await settle(log, commit);

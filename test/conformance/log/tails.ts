@@ -67,7 +67,7 @@ export async function tailTests(t: Test, adapter: LogAdapter): Promise<void> {
       t.same(follower.events, []);
     }
     await writeStream(other, 's2');
-    await other.erase('s2');
+    await other.erase(['s2']);
     const after = await log.head();
     const follower = follow(t, log, head);
     await follower.reached(after);

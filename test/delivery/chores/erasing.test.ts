@@ -185,8 +185,11 @@ for (const failsAt of [1, 2, 3, 7]) {
     let erasures = 0;
     const { promise: reached, resolve } = Promise.withResolvers<void>();
     const first = world.node.deliver({
-      erase: async (stream) => {
-        if (++erasures < failsAt) return world.node.log.erase(stream);
+      erase: async (streams) => {
+        const left = Math.max(0, failsAt - 1 - erasures);
+        erasures += Math.min(left, streams.length);
+        await world.node.log.erase(streams.slice(0, left));
+        if (streams.length <= left) return;
         resolve();
         throw new Error('the process ends here');
       },
