@@ -1,7 +1,17 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 
-export const providerNames = ['whatsapp', 'telegram', 'twilio'] as const;
+/** Those of text messages, then those of mail; `smtp` is the mail catcher, the others are reached over HTTP. */
+export const providerNames = [
+  'whatsapp',
+  'telegram',
+  'twilio',
+  'mailgun',
+  'sendgrid',
+  'postmark',
+  'ses',
+  'smtp',
+] as const;
 export type ProviderName = (typeof providerNames)[number];
 
 /** What can befall a message; the table in `index.ts` tells them in full. */
@@ -86,7 +96,7 @@ export type BehaviourChange = z.infer<typeof behaviourChange>;
 
 /** The present behaviour of every provider, and which "once" fates have had their turn. */
 export class Behaviours {
-  readonly #of: Record<ProviderName, Behaviour> = { whatsapp: initial(), telegram: initial(), twilio: initial() };
+  readonly #of: Record<ProviderName, Behaviour> = perProvider(initial);
   readonly #once = new Set<string>();
   readonly #random: () => number;
 
@@ -117,11 +127,18 @@ export class Behaviours {
     }
   }
 
+  /** The fate that the table has for a recipient; of an e-mail address the part before the sign counts. */
+  magicOf(provider: ProviderName, to: string): Fate | undefined {
+    const { recipients } = this.#of[provider];
+    const at = to.lastIndexOf('@');
+    const suffix = (at > 0 ? to.slice(0, at) : to).slice(-SUFFIX_CHARACTERS);
+    return Object.hasOwn(recipients, suffix) ? recipients[suffix] : undefined;
+  }
+
   /** What befalls a message now: the recipient's fate first, else the rates. */
   fateOf(provider: ProviderName, to: string): Fate {
     const behaviour = this.#of[provider];
-    const suffix = to.slice(-SUFFIX_CHARACTERS);
-    const magic = Object.hasOwn(behaviour.recipients, suffix) ? behaviour.recipients[suffix] : undefined;
+    const magic = this.magicOf(provider, to);
     if (magic !== undefined) return magic;
     if (behaviour.throttleRate > 0 && this.#random() < behaviour.throttleRate) return 'throttle';
     if (behaviour.failureRate > 0 && this.#random() < behaviour.failureRate) return 'error';
@@ -140,6 +157,11 @@ export class Behaviours {
     this.#once.add(key);
     return true;
   }
+}
+
+/** One of a kind for every provider. */
+export function perProvider<T>(make: (name: ProviderName) => T): Record<ProviderName, T> {
+  return Object.fromEntries(providerNames.map((name) => [name, make(name)])) as Record<ProviderName, T>;
 }
 
 function initial(): Behaviour {

@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { type HttpCall, type HttpClient, httpClient } from '../platform/http-client.ts';
-import type { ProviderName } from './behaviour.ts';
+import { type ProviderName, perProvider } from './behaviour.ts';
 import type { Send } from './emulation.ts';
 
 /** Figures of one provider's status callbacks; each status counts, also where many go in one request. */
@@ -73,7 +73,7 @@ export class Callbacks {
   readonly #due = new Map<number, Step[]>();
   readonly #timers = new Set<NodeJS.Timeout>();
   readonly #clients = new Map<string, HttpClient>();
-  readonly #counts: Record<ProviderName, CallbackCounts> = { whatsapp: zero(), telegram: zero(), twilio: zero() };
+  readonly #counts: Record<ProviderName, CallbackCounts> = perProvider(zero);
   #jobs: Job[] = [];
   #nextJob = 0;
   #inFlight = 0;

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Reply } from './http.ts';
+import type { Mail } from './mailbox.ts';
 
 /** One message as a provider's API takes it. */
 export interface Send {
@@ -14,6 +15,12 @@ export interface Send {
   readonly callbackUrl: string | null;
   /** What callbacks of this message are signed with, when the request itself tells. */
   readonly secret: string | null;
+  /** The recipient that decides the fate, where `to` names several. */
+  readonly fateKey?: string;
+  /** The mails that it brings, caught when it is accepted. */
+  readonly mails?: readonly Mail[];
+  /** Of a batch: the recipient of every message, and whether it is refused by itself. */
+  readonly batch?: readonly { readonly to: string; readonly refused: boolean }[];
 }
 
 export interface ProviderRequest {

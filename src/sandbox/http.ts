@@ -57,3 +57,12 @@ export function jsonObject(text: string): Readonly<Record<string, unknown>> | nu
 export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
+
+/** User and password of HTTP Basic; empty texts where there are none. */
+export function basicOf(authorization: string | undefined): [user: string, password: string] {
+  const encoded = /^Basic (.*)$/.exec(authorization ?? '')?.[1];
+  if (encoded === undefined) return ['', ''];
+  const pair = Buffer.from(encoded, 'base64').toString('utf8');
+  const colon = pair.indexOf(':');
+  return colon < 0 ? [pair, ''] : [pair.slice(0, colon), pair.slice(colon + 1)];
+}

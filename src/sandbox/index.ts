@@ -1,15 +1,16 @@
 /**
- * The sandbox: the three providers as their public documentation describes them, on one local address, so that demo, tests
- * and benchmarks need no account anywhere. It takes sends, answers as the provider would, makes the provider's status
- * callbacks, and remembers what arrived.
+ * The sandbox: the providers of messages and of mail as their public documentation describes them, on one local address, so
+ * that demo, tests and benchmarks need no account anywhere. It takes sends, answers as the provider would, makes the
+ * provider's status callbacks, and remembers what arrived. Beside it, on a port of its own, an SMTP server catches mail.
  *
- * Addresses, beside one another under one port: `/whatsapp`, `/telegram/bot` and `/twilio` (the providers), `/sandbox/*`
- * (control, JSON), `/` (a page for people).
+ * Addresses, beside one another under one port: `/whatsapp`, `/telegram/bot`, `/twilio`, `/mailgun/v3`, `/sendgrid`,
+ * `/postmark` and `/ses` (the providers), `/sandbox/*` (control, JSON), `/` (a page for people), `/mails/{number}` (a mail).
  *
  * Credentials: any are accepted, except those in which a word begins with `bad` or `invalid` (`bad-token`, `123:invalid`):
- * they get the provider's 401.
+ * they get the provider's 401 (SES: 403, SMTP: 535).
  *
- * Recipients decide what befalls a message by their last four characters (phone numbers, chat ids and @names alike):
+ * Recipients decide what befalls a message by their last four characters (phone numbers, chat ids and @names alike; of an
+ * e-mail address those before the sign, and of several recipients the first):
  *
  * | Ends in | Fate              | What happens |
  * |---------|-------------------|--------------|
@@ -27,15 +28,18 @@
  * | 0012    | read              | accepted; WhatsApp's callbacks go on to `read` |
  * | other   | accept            | accepted; WhatsApp `sent`, `delivered` (and `read`, every fourth), Twilio `queued`, `sent`, `delivered` |
  *
+ * Mail has no callbacks: `undelivered` is refused at once, what only concerns callbacks is accepted. By SMTP a recipient is
+ * refused with 550, throttling is 450 at the recipient (greylisting), an error 451 after the data.
+ *
  * "Once" is per message: by its dispatch id, for Telegram by recipient and text. The table, and everything else about a
  * provider's behaviour, changes at run time: `PUT /sandbox/behaviour`.
  *
  * Control: `GET /sandbox/received?provider=&since=&limit=`, `DELETE /sandbox/received`, `GET /sandbox/counts`,
- * `GET|PUT /sandbox/behaviour`; the same as functions of the handle.
+ * `GET /sandbox/mails?since=&to=&limit=`, `GET /sandbox/mails/{number}`, `GET|PUT /sandbox/behaviour`; the same as functions of the handle.
  *
  * Limits: the last `maxRecords` sends are remembered, with 256 characters of text each and 128 Mi characters in all;
- * `maxPendingCallbacks` statuses may be pending, more are dropped and counted; a request body has 256 KiB at most; an
- * attempt that hangs is cut after two minutes. Nothing is stored: closing ends it, pending callbacks included.
+ * `maxPendingCallbacks` statuses may be pending, more are dropped and counted; a request body has 256 KiB at most (mail: as
+ * much as the provider takes; by SMTP 10 MiB); the last 2,000 mails are kept, with 64 Mi characters in all; an attempt that hangs is cut after two minutes. Nothing is stored: closing ends it, pending callbacks included.
  *
  * Not for the public: no authentication stands before the control routes, so that it listens on loopback unless told.
  */
@@ -45,17 +49,34 @@ import type { AddressInfo } from 'node:net';
 import { type Behaviour, type BehaviourChange, Behaviours, behaviourChange, type ProviderName } from './behaviour.ts';
 import { type CallbackCounts, Callbacks } from './callbacks.ts';
 import { type Counts, countsOf } from './control.ts';
+import { type CaughtMail, Mailbox, type MailQuery } from './mailbox.ts';
 import { type Received, type ReceivedPage, type ReceivedQuery, ReceivedRing } from './received.ts';
 import { Requests } from './requests.ts';
+import { startMailCatcher } from './smtp.ts';
 
 export { magicRecipients } from './behaviour.ts';
-export type { Behaviour, BehaviourChange, CallbackCounts, Counts, ProviderName, Received, ReceivedPage, ReceivedQuery };
+export type {
+  Behaviour,
+  BehaviourChange,
+  CallbackCounts,
+  CaughtMail,
+  Counts,
+  MailQuery,
+  ProviderName,
+  Received,
+  ReceivedPage,
+  ReceivedQuery,
+};
 
 export interface SandboxOptions {
   /** `127.0.0.1` unless told. */
   readonly host?: string;
   /** Any free port unless told. */
   readonly port?: number;
+  /** Port of the mail catcher; any free one unless told. */
+  readonly smtpPort?: number;
+  /** Key and certificate of the mail catcher, PEM: with them it offers STARTTLS; without them it does not. */
+  readonly smtpTls?: { readonly key: string; readonly cert: string };
   /** Base address of the server that WhatsApp's callbacks go to; without it none are made until it is set. */
   readonly callbackBaseUrl?: string;
   /** Secret that WhatsApp's callbacks are signed with; unsigned without it. */
@@ -83,7 +104,18 @@ export interface Sandbox {
   readonly telegramUrl: string;
   /** Value for `TWILIO_API_URL`. */
   readonly twilioUrl: string;
+  /** Base addresses of the providers of mail; `mailgunUrl` is one for `base_url`. */
+  readonly mailgunUrl: string;
+  readonly sendgridUrl: string;
+  readonly postmarkUrl: string;
+  readonly sesUrl: string;
+  /** The mail catcher: value for `COMPANY_SMTP_URL`. */
+  readonly smtpUrl: string;
+  /** Where the mail catcher listens. */
+  readonly smtp: { readonly host: string; readonly port: number };
   received(query?: ReceivedQuery): ReceivedPage;
+  /** Mails that were caught, in order of arrival. */
+  mails(query?: MailQuery): CaughtMail[];
   counts(): Counts;
   behaviour(): Readonly<Record<ProviderName, Behaviour>>;
   /** @throws Error when a value is out of its bounds */
@@ -100,6 +132,8 @@ export interface Sandbox {
 
 const DEFAULT_MAX_RECORDS = 500_000;
 const MAX_RECORD_CHARACTERS = 128 * 1024 * 1024;
+const MAX_MAILS = 2_000;
+const MAX_MAIL_CHARACTERS = 64 * 1024 * 1024;
 const DEFAULT_MAX_PENDING_CALLBACKS = 100_000;
 const DEFAULT_CALLBACK_ATTEMPTS = 9;
 const DEFAULT_CALLBACK_BACKOFF_MS = 500;
@@ -120,7 +154,8 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   });
   if (options.callbackBaseUrl !== undefined) callbacks.whatsappTo(options.callbackBaseUrl);
   if (options.whatsappAppSecret !== undefined) callbacks.whatsappSecret(options.whatsappAppSecret);
-  const requests = new Requests({ behaviours, ring, callbacks, log });
+  const mailbox = new Mailbox(MAX_MAILS, MAX_MAIL_CHARACTERS);
+  const requests = new Requests({ behaviours, ring, mailbox, callbacks, log });
   const server = createServer((request, response) => requests.handle(request, response));
   // Longer than clients keep theirs, so that none of them writes to a connection that ends this very moment.
   server.keepAliveTimeout = 65_000;
@@ -134,13 +169,33 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     });
   });
   const url = addressOf(server.address(), host);
+  const catcher = await startMailCatcher({
+    host,
+    port: options.smtpPort ?? 0,
+    tls: options.smtpTls,
+    behaviours,
+    ring,
+    mailbox,
+    onReceived: (record) => requests.tell(record),
+    log,
+  }).catch(async (error: unknown) => {
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+    throw error;
+  });
 
   return {
     url,
     whatsappUrl: `${url}/whatsapp`,
     telegramUrl: `${url}/telegram/bot`,
     twilioUrl: `${url}/twilio`,
+    mailgunUrl: `${url}/mailgun/v3`,
+    sendgridUrl: `${url}/sendgrid`,
+    postmarkUrl: `${url}/postmark`,
+    sesUrl: `${url}/ses`,
+    smtpUrl: `smtp://${new URL(url).hostname}:${catcher.port}`,
+    smtp: { host: new URL(url).hostname.replace(/^\[|\]$/g, ''), port: catcher.port },
     received: (query = {}) => ring.page(query),
+    mails: (query = {}) => mailbox.list(query),
     counts: () => countsOf(ring, callbacks),
     behaviour: () => structuredClone(behaviours.all()),
     behave: (change) => requests.behave(behaviourChange.parse(change)),
@@ -151,7 +206,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       requests.close();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeAllConnections();
-      await Promise.all([closed, callbacks.close()]);
+      await Promise.all([closed, callbacks.close(), catcher.close()]);
     },
   };
 }

@@ -1,4 +1,4 @@
-import type { ProviderName } from './behaviour.ts';
+import { type ProviderName, perProvider } from './behaviour.ts';
 
 /** How the sandbox answered one send. `hung`: not at all. */
 export const outcomes = ['accepted', 'rejected', 'unauthorised', 'throttled', 'failed', 'hung'] as const;
@@ -180,6 +180,5 @@ function zero(): Record<ProviderName, SendCounts> {
     failed: 0,
     hung: 0,
   });
-  const all = { whatsapp: counts(), telegram: counts(), twilio: counts() };
-  return all;
+  return perProvider(counts);
 }

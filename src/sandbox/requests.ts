@@ -4,7 +4,12 @@ import type { Callbacks } from './callbacks.ts';
 import { control } from './control.ts';
 import type { Emulation, Send } from './emulation.ts';
 import { answer, bodyOf, json, type Reply } from './http.ts';
+import type { Mailbox } from './mailbox.ts';
+import { mailgun } from './mailgun.ts';
+import { postmark } from './postmark.ts';
 import { compact, type Outcome, type Received, type ReceivedRing } from './received.ts';
+import { sendgrid } from './sendgrid.ts';
+import { ses } from './ses.ts';
 import { telegram } from './telegram.ts';
 import { twilio } from './twilio.ts';
 import { whatsapp } from './whatsapp.ts';
@@ -13,9 +18,15 @@ import { whatsapp } from './whatsapp.ts';
 export interface Parts {
   readonly behaviours: Behaviours;
   readonly ring: ReceivedRing;
+  readonly mailbox: Mailbox;
   readonly callbacks: Callbacks;
   readonly log: (text: string) => void;
 }
+
+/** The providers that are emulated over HTTP. */
+type HttpProvider = Exclude<ProviderName, 'smtp'>;
+
+const httpProviders = providerNames.filter((name): name is HttpProvider => name !== 'smtp');
 
 /** How a send is answered; `null`: the connection is cut instead. */
 interface Verdict {
@@ -27,7 +38,14 @@ interface Verdict {
   readonly delayMs: number;
 }
 
-const MAX_BODY_BYTES = 256 * 1024;
+/** Bodies of mail may be as long as the providers take them. */
+const MAX_BODY_BYTES: Readonly<Record<string, number>> = {
+  mailgun: 25_000_000,
+  sendgrid: 30_000_000,
+  postmark: 50_000_000,
+  ses: 40_000_000,
+};
+const MAX_OTHER_BODY_BYTES = 256 * 1024;
 const MAX_HANG_MS = 120_000;
 const MAX_EARLY_RECEIPT_MS = 5_000;
 const READ_EVERY = 4;
@@ -35,16 +53,21 @@ const READ_EVERY = 4;
 /** Serves every request: to a provider, to the control routes, to the page. */
 export class Requests {
   readonly #parts: Parts;
-  readonly #emulations: Readonly<Record<ProviderName, Emulation>> = {
-    whatsapp: whatsapp(),
-    telegram: telegram(),
-    twilio: twilio(),
-  };
+  readonly #emulations: Readonly<Record<HttpProvider, Emulation>>;
   readonly #listeners = new Set<(record: Received) => void>();
   readonly #timers = new Set<NodeJS.Timeout>();
 
   constructor(parts: Parts) {
     this.#parts = parts;
+    this.#emulations = {
+      whatsapp: whatsapp(),
+      telegram: telegram(),
+      twilio: twilio(),
+      mailgun: mailgun(),
+      sendgrid: sendgrid(),
+      postmark: postmark((recipient) => parts.behaviours.magicOf('postmark', recipient) === 'reject'),
+      ses: ses(),
+    };
   }
 
   handle(request: IncomingMessage, response: ServerResponse): void {
@@ -62,12 +85,18 @@ export class Requests {
 
   reset(): void {
     this.#parts.ring.reset();
+    this.#parts.mailbox.reset();
     this.#parts.callbacks.resetCounts();
   }
 
   onReceived(listener: (record: Received) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** Tells the listeners of a send that arrived. */
+  tell(record: Received): void {
+    for (const listener of this.#listeners) listener(record);
   }
 
   /** Ends all waiting; answers that were to come later never do. */
@@ -77,18 +106,19 @@ export class Requests {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const body = await bodyOf(request, MAX_BODY_BYTES);
-    if (body === null) return answer(response, json(413, { error: 'the body is too large' }));
     const target = request.url ?? '/';
+    const provider = httpProviders.find((name) => target.startsWith(`/${name}/`));
+    const body = await bodyOf(request, MAX_BODY_BYTES[provider ?? ''] ?? MAX_OTHER_BODY_BYTES);
+    if (body === null) return answer(response, json(413, { error: 'the body is too large' }));
     const method = request.method ?? 'GET';
     const query = target.indexOf('?');
     const path = query < 0 ? target : target.slice(0, query);
-    const provider = providerNames.find((name) => path.startsWith(`/${name}/`));
     if (provider === undefined) {
       const search = query < 0 ? '' : target.slice(query);
-      const { ring, callbacks, behaviours } = this.#parts;
+      const { ring, mailbox, callbacks, behaviours } = this.#parts;
       const hands = {
         ring,
+        mailbox,
         callbacks,
         behaviours,
         behave: (change: BehaviourChange) => this.behave(change),
@@ -113,12 +143,12 @@ export class Requests {
   }
 
   #send(
-    provider: ProviderName,
+    provider: HttpProvider,
     response: ServerResponse,
     send: Send,
     refused: { readonly outcome: Outcome; readonly reply: Reply } | null,
   ): void {
-    const { behaviours, ring, callbacks } = this.#parts;
+    const { behaviours, ring, mailbox, callbacks } = this.#parts;
     const behaviour = behaviours.of(provider);
     const seq = ring.nextSeq();
     let verdict: Verdict;
@@ -128,7 +158,7 @@ export class Requests {
     } else if (refused !== null) {
       verdict = plain(refused.outcome, refused.reply);
     } else {
-      fate = behaviours.fateOf(provider, send.to);
+      fate = behaviours.fateOf(provider, send.fateKey ?? send.to);
       verdict = this.#verdict(provider, send, seq, fate);
     }
     const record: Received = {
@@ -142,9 +172,10 @@ export class Requests {
       externalId: verdict.externalId,
     };
     ring.add(record);
-    for (const listener of this.#listeners) listener(record);
+    if (verdict.outcome === 'accepted') for (const mail of send.mails ?? []) mailbox.add(mail, seq, provider);
+    this.tell(record);
     let toldFirst = false;
-    if (verdict.externalId !== null && behaviour.callbacks && provider !== 'telegram') {
+    if (verdict.externalId !== null && behaviour.callbacks && (provider === 'whatsapp' || provider === 'twilio')) {
       const { stages, delayMs, externalId } = verdict;
       const plan = { provider, send: { ...send, text: '' }, externalId, stages, delayMs };
       toldFirst = fate === 'early-receipt';
@@ -159,7 +190,7 @@ export class Requests {
     else if (!toldFirst) this.#reply(provider, response, verdict.reply);
   }
 
-  #verdict(provider: ProviderName, send: Send, seq: number, fate: Fate): Verdict {
+  #verdict(provider: HttpProvider, send: Send, seq: number, fate: Fate): Verdict {
     const emulation = this.#emulations[provider];
     const { retryAfterS } = this.#parts.behaviours.of(provider);
     const once = fate.endsWith('-once') && this.#parts.behaviours.firstTime(provider, send);
@@ -192,7 +223,7 @@ export class Requests {
     return this.#accept(provider, send, seq, fate, fate === 'lose-answer-once' && once);
   }
 
-  #accept(provider: ProviderName, send: Send, seq: number, fate: Fate, loseAnswer: boolean): Verdict {
+  #accept(provider: HttpProvider, send: Send, seq: number, fate: Fate, loseAnswer: boolean): Verdict {
     const emulation = this.#emulations[provider];
     const externalId = emulation.externalId(send, seq);
     const isRead = fate === 'read' || (fate === 'accept' && seq % READ_EVERY === 0);

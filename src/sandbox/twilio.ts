@@ -7,7 +7,7 @@ import {
   type Read,
   type Send,
 } from './emulation.ts';
-import { json, type Reply } from './http.ts';
+import { basicOf, json, type Reply } from './http.ts';
 
 const MAX_TEXT_CHARACTERS = 1600;
 const MAX_CALLBACK_CHARACTERS = 4_000;
@@ -58,14 +58,6 @@ function read({ method, path, headers, body }: ProviderRequest): Read {
   if (bad) return { kind: 'refused', send, outcome: 'unauthorised', reply: unauthorised() };
   const reply = wrongWith(send);
   return reply === null ? { kind: 'send', send } : { kind: 'refused', send, outcome: 'rejected', reply };
-}
-
-function basicOf(authorization: string | undefined): [user: string, password: string] {
-  const encoded = /^Basic (.*)$/.exec(authorization ?? '')?.[1];
-  if (encoded === undefined) return ['', ''];
-  const pair = Buffer.from(encoded, 'base64').toString('utf8');
-  const colon = pair.indexOf(':');
-  return colon < 0 ? [pair, ''] : [pair.slice(0, colon), pair.slice(colon + 1)];
 }
 
 function dispatchIdOf(callbackUrl: string | null): string | null {
