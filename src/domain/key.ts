@@ -2,7 +2,7 @@ import { type EventData, event } from '../../schemas/index.ts';
 import type { Aggregate } from './aggregate.ts';
 import { DomainError } from './errors.ts';
 
-/** What is known of an API key. `rateLimit` is in messages an hour. */
+/** What is known of an API key. `rateLimit` is in messages an hour, 0 for none of its own. Scoped keys are their account's. */
 export interface KeyState {
   readonly exists: boolean;
   readonly workspace: number;
@@ -12,6 +12,8 @@ export interface KeyState {
   readonly secretHash: string;
   readonly rateLimit: number;
   readonly expiresAt: number | null;
+  /** The API that it opens; MessageJS when absent. */
+  readonly dialect?: EventData<'KeyIssued'>['dialect'];
   readonly createdAt: number;
 }
 

@@ -10,6 +10,8 @@ export interface WorkspaceState {
   readonly owner: EventData<'WorkspaceOpened'>['owner'];
   readonly name: string;
   readonly description: string | null;
+  /** Keys of one that is not fail, and so do those of its accounts. */
+  readonly isActive: boolean;
   readonly createdAt: number;
   readonly updatedAt: number;
 }
@@ -29,6 +31,7 @@ export const workspace: Aggregate<WorkspaceState, WorkspaceCommand> = {
     owner: null,
     name: '',
     description: null,
+    isActive: true,
     createdAt: 0,
     updatedAt: 0,
   },
@@ -63,8 +66,8 @@ export const workspace: Aggregate<WorkspaceState, WorkspaceCommand> = {
         };
       }
       case 'WorkspaceChanged': {
-        const { name = state.name, description = state.description } = happened.data;
-        return { ...state, name, description, updatedAt: happened.at };
+        const { name = state.name, description = state.description, isActive = state.isActive } = happened.data;
+        return { ...state, name, description, isActive, updatedAt: happened.at };
       }
       case 'WorkspaceDeleted':
         return { ...state, exists: false, deleted: true };

@@ -1,6 +1,6 @@
 /** Random commands, for properties of the rules. Few different values, so that they meet. */
 import fc from 'fast-check';
-import { connectorTypes, tiers } from '../../schemas/index.ts';
+import { connectorTypes, identifierKinds, tiers } from '../../schemas/index.ts';
 import type { AccountCommand } from '../../src/domain/account.ts';
 import type { ConnectorCommand } from '../../src/domain/connector.ts';
 import type { DispatchCommand } from '../../src/domain/dispatch.ts';
@@ -29,29 +29,100 @@ function some<T>(command: fc.Arbitrary<T>): fc.Arbitrary<T[]> {
   return fc.array(command, { maxLength: 12 });
 }
 
-/** Commands of one account. */
-export const accountCommands: fc.Arbitrary<AccountCommand[]> = some(
-  fc.oneof(
-    fc.record(
-      {
-        command: fc.constant('OpenAccount' as const),
-        workspace: id,
-        account: id,
-        kind: fc.constantFrom('person', 'bot', 'service'),
-        email: text,
-        passwordHash: text,
-        displayName: fc.option(text),
-      },
-      { requiredKeys: ['command', 'workspace', 'account', 'kind'] },
-    ),
-    fc.record({
-      command: fc.constant('ChangeTier' as const),
-      workspace: id,
-      account: id,
-      tier: fc.constantFrom(...tiers),
-    }),
-  ),
+const anAccount = { workspace: id, account: id };
+const identifierKind = fc.constantFrom(...identifierKinds);
+const identifier = fc.record({ kind: identifierKind, value: text, claim: text }, { requiredKeys: ['kind', 'value'] });
+const profile = fc.record(
+  {
+    displayName: fc.option(text),
+    givenName: fc.option(text),
+    familyName: fc.option(text),
+    job: fc.option(text),
+    bio: fc.option(text),
+    avatar: fc.option(id),
+  },
+  { requiredKeys: [] },
 );
+const scopedKey = {
+  secretHash: text,
+  sealed: fc.option(text),
+  permissions: fc.option(fc.array(text, { maxLength: 3 })),
+  expiresAt: fc.option(millis),
+};
+
+const openAccount = fc.record(
+  {
+    command: fc.constant('OpenAccount' as const),
+    workspace: id,
+    account: id,
+    kind: fc.constantFrom('person', 'bot', 'service'),
+    email: text,
+    identifiers: fc.array(identifier, { maxLength: 3 }),
+    passwordHash: text,
+    displayName: fc.option(text),
+    profile,
+    scopedKey: fc.record(scopedKey),
+  },
+  { requiredKeys: ['command', 'workspace', 'account', 'kind'] },
+);
+
+/** Commands of one account, nearly always opened first. */
+export const accountCommands: fc.Arbitrary<AccountCommand[]> = fc
+  .tuple(
+    openAccount,
+    some<AccountCommand>(
+      fc.oneof(
+        openAccount,
+        fc.record({
+          command: fc.constant('ChangeTier' as const),
+          workspace: id,
+          account: id,
+          tier: fc.constantFrom(...tiers),
+        }),
+        {
+          weight: 3,
+          arbitrary: fc.record(
+            {
+              command: fc.constant('ChangeAccount' as const),
+              ...anAccount,
+              identifiers: fc.array(identifier, { maxLength: 2 }),
+              passwordHash: text,
+              profile,
+              active: fc.boolean(),
+            },
+            { requiredKeys: ['command', 'workspace', 'account'] },
+          ),
+        },
+        {
+          weight: 3,
+          arbitrary: fc.record({
+            command: fc.constant('StartVerification' as const),
+            ...anAccount,
+            kind: fc.constant('email' as const),
+            codeHash: fc.constantFrom('a', 'b'),
+          }),
+        },
+        {
+          weight: 3,
+          arbitrary: fc.record({
+            command: fc.constant('Verify' as const),
+            ...anAccount,
+            kind: fc.constant('email' as const),
+            codeHash: fc.constantFrom('a', 'b'),
+          }),
+        },
+        fc.record({ command: fc.constant('IssueScopedKey' as const), ...anAccount, ...scopedKey }),
+        fc.record({ command: fc.constant('RevokeScopedKey' as const), ...anAccount }),
+        fc.record({
+          command: fc.constant('DeleteAccount' as const),
+          ...anAccount,
+          messages: fc.constantFrom('keep', 'erase'),
+        }),
+      ),
+    ),
+    fc.integer({ min: 0, max: 5 }),
+  )
+  .map(([open, rest, at]) => (at === 5 ? rest : [...rest.slice(0, at % 2), open, ...rest.slice(at % 2)]));
 
 /** Commands of one session. */
 export const sessionCommands: fc.Arbitrary<SessionCommand[]> = some(
