@@ -44,15 +44,18 @@ export interface Ground {
   project(options?: Partial<ProjectorOptions>): Promise<Projector>;
 }
 
-/** A database of the test's own, migrated, with an open log. Everything is closed when `t` ends. */
-export async function ground(t: Test): Promise<Ground> {
+/**
+ * A database of the test's own, migrated, with an open log: Postgres's, unless the test brings another. Everything is
+ * closed when `t` ends.
+ */
+export async function ground(t: Test, own?: Log): Promise<Ground> {
   const { url } = await testDatabase(t, {
     template: {
       name: `readside ${JSON.stringify([logMigrations, feedMigrations, readsideMigrations])}`,
       build: (template) => migrate(template, [...logMigrations, ...feedMigrations, ...readsideMigrations]),
     },
   });
-  const log = await openPostgresLog({ url, codec });
+  const log = own ?? (await openPostgresLog({ url, codec }));
   t.teardown(() => log.close());
   const reads = readPool(url);
   t.teardown(() => reads.end());

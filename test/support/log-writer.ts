@@ -7,12 +7,24 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 import { codec } from '../../schemas/index.ts';
+import { openEventStoreLog } from '../../src/log/eventstoredb.ts';
 import type { Commit, Log, Outcome } from '../../src/log/log.ts';
 import { openPostgresLog } from '../../src/log/postgres.ts';
 import { type Ack, type Load, runLoad } from './log-load.ts';
 
 /** Which log a writer process opens. Each adapter adds its own. */
-export type WriterTarget = { readonly adapter: 'postgres'; readonly url: string; readonly flushTimeoutMs?: number };
+export type WriterTarget =
+  | { readonly adapter: 'postgres'; readonly url: string; readonly flushTimeoutMs?: number }
+  | {
+      readonly adapter: 'eventstoredb';
+      readonly url: string;
+      readonly namespace: string;
+      /** A bigint's decimal digits. */
+      readonly origin: string;
+      readonly appendTimeoutMs?: number;
+      /** The process stops itself as soon as the server has answered so many appends. */
+      readonly stop?: { readonly afterAppends: number; readonly by: 'SIGKILL' | 'SIGSTOP' };
+    };
 
 const variable = 'PARLEY_TEST_LOG';
 
@@ -119,6 +131,14 @@ export async function startWriter(t: Test, target: WriterTarget): Promise<Writer
 }
 
 function open(target: WriterTarget): Promise<Log> {
+  if (target.adapter === 'eventstoredb') {
+    const { url, namespace, origin, appendTimeoutMs = 2_500, stop } = target;
+    let answered = 0;
+    const onAnswer = () => {
+      if (++answered === stop?.afterAppends) process.kill(process.pid, stop.by);
+    };
+    return openEventStoreLog({ url, codec, namespace, origin: BigInt(origin), appendTimeoutMs, onAnswer });
+  }
   const { url, flushTimeoutMs } = target;
   return openPostgresLog({ url, codec, ...(flushTimeoutMs === undefined ? {} : { flushTimeoutMs }) });
 }

@@ -6,6 +6,7 @@ import { type Log, LogUnavailableError, NO_STREAM, type RecordedEvent } from '..
 import { appendOne, commitTo, Follower, profile, settle } from '../../support/log-load.ts';
 import type { LogAdapter, LogStore } from './adapter.ts';
 import { follow, mustBeThere, mustBeWritten, openHandle, spell, tailToHead, writeStream } from './harness.ts';
+import { startProxy } from './proxy.ts';
 
 export async function erasureTests(t: Test, adapter: LogAdapter): Promise<void> {
   await t.test('an erased stream is empty, closed, and nothing else changes', async (t) => {
@@ -95,6 +96,30 @@ export async function erasureTests(t: Test, adapter: LogAdapter): Promise<void> 
     done = true;
     await writing;
     t.same(given, []);
+  });
+
+  await t.test('a handle that is cut off gives nothing of what was erased meanwhile', async (t) => {
+    const store = await adapter.fresh(t);
+    const log = await openHandle(t, store);
+    const proxy = await startProxy(t, store.address);
+    const cutOff = await store.openThrough(proxy.address);
+    t.teardown(() => cutOff.close());
+    const { position } = await writeStream(log, 'before');
+    const last = await writeStream(log, 'erased');
+    const follower = follow(t, cutOff);
+    // It has it in memory.
+    await follower.reached(last.position);
+    proxy.hold();
+    await log.erase(['erased']);
+    const tail = cutOff.tail(position, new AbortController().signal)[Symbol.asyncIterator]();
+    await t.rejects(tail.next(), LogUnavailableError, 'its memory is not to be trusted');
+    proxy.restore();
+    t.same(await tailToHead(t, cutOff, position), []);
+    await follower.reached((await writeStream(log, 'after')).position);
+    t.same(
+      follower.events.map(({ stream }) => stream),
+      ['before', 'erased', 'after'],
+    );
   });
 
   await t.test('erasing beside writers: none of their answers survives it', async (t) => {

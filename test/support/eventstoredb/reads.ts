@@ -56,8 +56,13 @@ class Answers {
     if (this.over || this.#call.write(response)) return;
     this.slow = true;
     await new Promise<void>((resolve) => {
-      this.#call.once('drain', resolve);
-      this.#call.once('cancelled', () => resolve());
+      const done = (): void => {
+        this.#call.off('drain', done);
+        this.#call.off('cancelled', done);
+        resolve();
+      };
+      this.#call.once('drain', done);
+      this.#call.once('cancelled', done);
     });
   }
 
