@@ -14,9 +14,14 @@ export const workspaceEvents = {
       description: z.string().nullable(),
     }),
   ),
-  /** Only the fields given change. */
+  /** Only the fields given change. While `isActive` is false its keys fail, and so do those of its accounts. */
   WorkspaceChanged: defineEvent(
-    z.object({ workspace: id, name: z.string().optional(), description: z.string().nullable().optional() }),
+    z.object({
+      workspace: id,
+      name: z.string().optional(),
+      description: z.string().nullable().optional(),
+      isActive: z.boolean().optional(),
+    }),
   ),
   /** Its credentials die and everything in it is hidden from here on; erasing the content follows in steps. */
   WorkspaceDeleted: defineEvent(z.object({ workspace: id, owner: accountRef.nullable() })),

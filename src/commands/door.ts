@@ -32,12 +32,16 @@ export interface Written<State> {
 }
 
 /** How a command is carried out. */
-export interface ExecuteOptions {
+export interface ExecuteOptions<State = never> {
   /** Names the commit takes; one that is held throws ClaimTakenError. */
   readonly claims?: readonly Claim[];
   readonly releases?: readonly string[];
+  /** Further names to let go, as they follow from the state that the command met and the events it made. */
+  readonly releasesOf?: (state: State, events: readonly DomainEvent[]) => readonly string[];
   /** The stream must not exist: it is not read, and one that does is `already-exists`. */
   readonly isNew?: boolean;
+  /** Executions at most when others write to the stream at the same time; 10 unless told. */
+  readonly maxConflicts?: number;
 }
 
 /** A claim of the command is held by another stream. */
@@ -113,10 +117,11 @@ export class CommandDoor {
     stream: string,
     command: Command,
     actor: Actor,
-    options: ExecuteOptions = {},
+    options: ExecuteOptions<State> = {},
   ): Promise<Written<State>> {
     const commitId = randomUUID();
-    for (let conflicts = 0; conflicts < maxConflicts; conflicts++) {
+    const most = options.maxConflicts ?? maxConflicts;
+    for (let conflicts = 0; conflicts < most; conflicts++) {
       const { state, revision } = options.isNew
         ? { state: aggregate.initial, revision: NO_STREAM }
         : await this.states.load(aggregate, stream);
@@ -124,7 +129,8 @@ export class CommandDoor {
       events.forEach(checkEvent);
       const at = this.clock.now();
       if (events.length === 0) return { events, state, revision, position: null, at };
-      const { claims, releases } = options;
+      const { claims } = options;
+      const releases = releasesOf(options, state, events);
       const outcome = await this.append({
         commitId,
         stream,
@@ -133,7 +139,7 @@ export class CommandDoor {
         at,
         meta: metaOf(actor),
         ...(claims && { claims }),
-        ...(releases && { releases }),
+        ...(releases.length > 0 && { releases }),
       });
       switch (outcome.outcome) {
         case 'written':
@@ -171,7 +177,19 @@ export class CommandDoor {
       throw new DomainError('unavailable', 'the server is shutting down', { retryAt: this.clock.now() + 1_000 });
     try {
       const outcomes = await this.#log.append(commits);
-      return outcomes.some((o) => o.outcome === 'unknown') ? await this.#askAgain(commits, outcomes) : outcomes;
+      return outcomes.some(isUnknown) ? await this.#askAgain(commits, outcomes) : outcomes;
+    } catch (error) {
+      if (error instanceof TooLargeError) throw new DomainError('too-large', error.message);
+      throw error;
+    }
+  }
+
+  /** As `appendAll`, but asks once: for commits whose order counts. Some may stay `unknown`. */
+  async appendOnce(commits: readonly Commit[]): Promise<Outcome[]> {
+    if (this.#draining)
+      throw new DomainError('unavailable', 'the server is shutting down', { retryAt: this.clock.now() + 1_000 });
+    try {
+      return await this.#log.append(commits);
     } catch (error) {
       if (error instanceof TooLargeError) throw new DomainError('too-large', error.message);
       throw error;
@@ -199,10 +217,21 @@ export class CommandDoor {
   }
 }
 
+/** The names to let go; one that the commit takes is kept. */
+function releasesOf<State>(options: ExecuteOptions<State>, state: State, events: readonly DomainEvent[]): string[] {
+  const { claims = [], releases = [] } = options;
+  const all = [...releases, ...(options.releasesOf?.(state, events) ?? [])];
+  return all.filter((name) => !claims.some((claim) => claim.name === name));
+}
+
+function isUnknown({ outcome }: Outcome): boolean {
+  return outcome === 'unknown';
+}
+
 /** The metadata of an actor's events. */
 export function metaOf(actor: Actor): EventMeta {
-  const meta: EventMeta = { actor: [actor.workspace, actor.account] };
-  return actor.trace === undefined ? meta : { ...meta, trace: actor.trace };
+  const { workspace, account, trace } = actor;
+  return trace === undefined ? { actor: [workspace, account] } : { actor: [workspace, account], trace };
 }
 
 export type { Happened };

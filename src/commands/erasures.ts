@@ -1,10 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { type DomainEvent, type EventData, event } from '../../schemas/index.ts';
+import { account } from '../domain/account.ts';
 import type { Aggregate } from '../domain/aggregate.ts';
 import { connector } from '../domain/connector.ts';
+import { device } from '../domain/device.ts';
 import { DomainError } from '../domain/errors.ts';
 import { key } from '../domain/key.ts';
+import { message } from '../domain/message.ts';
+import { room } from '../domain/room.ts';
 import { template } from '../domain/template.ts';
+import { webhook } from '../domain/webhook.ts';
 import { workspace } from '../domain/workspace.ts';
 import { NO_STREAM } from '../log/log.ts';
 import { type CommandDoor, metaOf } from './door.ts';
@@ -12,14 +17,78 @@ import { SERVICE_ACCOUNT, streams } from './streams.ts';
 
 /** An event "erased": it is appended before what it names is erased, and stays. */
 export type ErasedEvent = DomainEvent<
-  'WorkspaceErased' | 'KeyErased' | 'ConnectorErased' | 'TemplateErased' | 'DispatchesErased'
+  | 'WorkspaceErased'
+  | 'KeyErased'
+  | 'ConnectorErased'
+  | 'TemplateErased'
+  | 'WebhookErased'
+  | 'DispatchesErased'
+  | 'AccountErased'
+  | 'DeviceErased'
+  | 'RoomErased'
+  | 'MessagesErased'
 >;
 
 /** One dispatch to erase, as the event "erased" keeps it. */
 export type ErasedDispatch = EventData<'DispatchesErased'>['items'][number];
 
+/** One message to erase, as the event "erased" keeps it. */
+export type ErasedMessage = EventData<'MessagesErased'>['items'][number];
+
 /** Dispatches of one event "erased" at most: about half of what an event may hold. */
 export const maxErasedDispatches = 500;
+
+/** Messages of one event "erased" at most. */
+export const maxErasedMessages = 500;
+/** Bytes of its items at most: audiences can be long. One message alone may have more, as its own event had. */
+const maxErasedMessagesBytes = 192 * 1024;
+
+/** The events "erased" of messages, each of one room and no larger than an event may be. */
+export function messagesErased(
+  messages: readonly { readonly workspace: number; readonly room: number; readonly item: ErasedMessage }[],
+): DomainEvent<'MessagesErased'>[] {
+  const pages: DomainEvent<'MessagesErased'>[] = [];
+  let bytes = 0;
+  for (const { workspace, room, item } of messages) {
+    const size = JSON.stringify(item).length;
+    const page = pages.at(-1)?.data;
+    bytes += size;
+    if (
+      page?.workspace === workspace &&
+      page.room === room &&
+      page.items.length < maxErasedMessages &&
+      bytes <= maxErasedMessagesBytes
+    ) {
+      page.items.push(item);
+      continue;
+    }
+    bytes = size;
+    pages.push(event('MessagesErased', { workspace, room, items: [item] }));
+  }
+  return pages;
+}
+
+/** A message of which only that it was posted is known, as the event "erased" keeps it. */
+export function erasedMessageOf(posted: EventData<'MessagePosted'>, at: number): ErasedMessage {
+  const { message: id, sender, profileRevision, device: from, body, replyTo, forwardedFrom, audience } = posted;
+  const label = body.kind === 'file' ? (body.label ?? body.media) : body.kind === 'custom' ? body.label : null;
+  return {
+    message: id,
+    sender,
+    profileRevision,
+    device: from,
+    kind: body.kind,
+    label,
+    replyTo,
+    forwardedFrom,
+    audience,
+    edits: 0,
+    editedAt: null,
+    postedAt: at,
+    deletedBy: SERVICE_ACCOUNT,
+    deletedAt: at,
+  };
+}
 
 /** The streams whose content an event "erased" ends; none for any other event. */
 export function erasedStreams(happened: DomainEvent): string[] {
@@ -32,8 +101,21 @@ export function erasedStreams(happened: DomainEvent): string[] {
       return [streams.connector(happened.data.workspace, happened.data.connector)];
     case 'TemplateErased':
       return [streams.template(happened.data.workspace, happened.data.template)];
+    case 'WebhookErased':
+      return [streams.webhook(happened.data.workspace, happened.data.webhook)];
     case 'DispatchesErased':
       return happened.data.items.map((item) => streams.dispatch(item.dispatch));
+    case 'AccountErased': {
+      const { workspace, account, devices } = happened.data;
+      const own = devices.map((id) => streams.device(workspace, id));
+      return [streams.account(workspace, account), streams.presence(workspace, account), ...own];
+    }
+    case 'DeviceErased':
+      return [streams.device(happened.data.workspace, happened.data.device)];
+    case 'RoomErased':
+      return [streams.room(happened.data.workspace, happened.data.room)];
+    case 'MessagesErased':
+      return happened.data.items.map((item) => streams.message(happened.data.workspace, item.message));
     default:
       return [];
   }
@@ -103,6 +185,27 @@ export class ErasureCommands {
     this.#door.states.forget(stream);
   }
 
+  /** True of a room that was deleted with its content: a message that still came is erased too. */
+  async roomIsGone(workspaceId: number, id: number): Promise<boolean> {
+    const stream = streams.room(workspaceId, id);
+    const { exists, deleted } = await this.#door.load(room, stream);
+    // A deleted one may stay, closed; of an erased one only the event "erased" is left.
+    if (exists || deleted) return !exists;
+    return (await this.#door.load(erasure, streams.erasure(stream))).erased;
+  }
+
+  /** Of a room that is gone, of a sender who is, or deleted itself. */
+  async #messagesAreDead({ workspace: home, room: id, items }: EventData<'MessagesErased'>): Promise<boolean> {
+    if (await this.roomIsGone(home, id)) return true;
+    for (const item of items) {
+      const { exists, deleted } = await this.#door.load(message, streams.message(home, item.message));
+      if (!exists || deleted) continue;
+      const sender = item.sender === SERVICE_ACCOUNT ? null : streams.account(home, item.sender);
+      if (sender === null || (await this.#door.load(account, sender)).exists) return false;
+    }
+    return true;
+  }
+
   async #isDead(happened: ErasedEvent): Promise<boolean> {
     const door = this.#door;
     const { data } = happened;
@@ -114,6 +217,16 @@ export class ErasureCommands {
         return !(await door.load(connector, streams.connector(data.workspace, happened.data.connector))).exists;
       case 'TemplateErased':
         return !(await door.load(template, streams.template(data.workspace, happened.data.template))).exists;
+      case 'WebhookErased':
+        return !(await door.load(webhook, streams.webhook(data.workspace, happened.data.webhook))).exists;
+      case 'AccountErased':
+        return !(await door.load(account, streams.account(data.workspace, happened.data.account))).exists;
+      case 'DeviceErased':
+        return !(await door.load(device, streams.device(data.workspace, happened.data.device))).exists;
+      case 'RoomErased':
+        return this.roomIsGone(data.workspace, happened.data.room);
+      case 'MessagesErased':
+        return this.#messagesAreDead(happened.data);
       case 'WorkspaceErased':
       case 'DispatchesErased':
         return false;

@@ -11,10 +11,24 @@ export type { AccountState, Tier } from '../domain/account.ts';
 export type { ConnectorState } from '../domain/connector.ts';
 export type { DispatchState, DispatchStatus } from '../domain/dispatch.ts';
 export { DomainError, type ErrorCode, errorCatalogue } from '../domain/errors.ts';
+export { type Member, mayManage, memberOf } from '../domain/membership.ts';
+export { canSee, judgePost, type MessageBody, type MessageState } from '../domain/message.ts';
+export type { Profile, ProfileChanges } from '../domain/profile.ts';
+export { autoInactiveSince, defaultInactiveAfterMs, type InactiveAfterMs, type RoomState } from '../domain/room.ts';
 export type { TemplateState } from '../domain/template.ts';
+export { afterAttempt, type Failures, maxFailures, type WebhookState, webhookLimits } from '../domain/webhook.ts';
 export type { WorkspaceState } from '../domain/workspace.ts';
 export { AccountCommands, type OpenedAccount, type OpenSession } from './accounts.ts';
 export { type HighestId, IdAllocator, type IdKind, idKinds } from './allocator.ts';
+export {
+  type AuthenticatedSession,
+  type AuthenticatedUser,
+  ChatAccountCommands,
+  type CreatedUser,
+  type UserChanges,
+  type UserInput,
+} from './chat-accounts.ts';
+export { type AuthenticatedMaster, ClientCommands, type IssuedMasterKey } from './clients.ts';
 export {
   type AcceptedSend,
   DispatchCommands,
@@ -27,13 +41,37 @@ export { type Actor, ClaimTakenError, CommandDoor } from './door.ts';
 export {
   type ErasedDispatch,
   type ErasedEvent,
+  type ErasedMessage,
   ErasureCommands,
+  erasedMessageOf,
   erasedStreams,
   maxErasedDispatches,
+  maxErasedMessages,
+  messagesErased,
 } from './erasures.ts';
+export { Idempotency, type Keyed } from './idempotency.ts';
 export { type RateLimit, RateLimiter, type RateTaken } from './limits.ts';
+export { type KnownMessage, MessageCommands, type PostedMessage, type PostInput } from './messages.ts';
 export { commandMigrations } from './migrations.ts';
 export * from './providers.ts';
 export { type MonthCount, Quota } from './quota.ts';
+export {
+  type ChangedRoom,
+  type CreatedRoom,
+  type LeaveOptions,
+  type MemberChanges,
+  type NewMember,
+  type RoomChanges,
+  RoomCommands,
+  type RoomInput,
+} from './rooms.ts';
 export { ACCOUNTS_WORKSPACE, MAIN_WORKSPACE, SERVICE_ACCOUNT, streams } from './streams.ts';
+export {
+  type AttemptsRecord,
+  type CreateWebhookOptions,
+  type ReplayInput,
+  type WebhookChanges,
+  WebhookCommands,
+  type WebhookInput,
+} from './webhooks.ts';
 export { type AuthenticatedKey, type Changed, type IssuedKey, WorkspaceCommands } from './workspaces.ts';

@@ -7,14 +7,19 @@ import {
   AccountCommands,
   type Actor,
   type AuthenticatedKey,
+  ChatAccountCommands,
+  ClientCommands,
   CommandDoor,
   commandMigrations,
   DispatchCommands,
   DomainError,
   type ErrorCode,
   IdAllocator,
+  Idempotency,
   type IdKind,
+  MessageCommands,
   Quota,
+  RoomCommands,
   type SendRequest,
   WorkspaceCommands,
 } from '../../src/commands/index.ts';
@@ -112,8 +117,8 @@ export class WatchedLog implements Log {
     return this.#log.head();
   }
 
-  erase(stream: string) {
-    return this.#log.erase(stream);
+  erase(streams: readonly string[]) {
+    return this.#log.erase(streams);
   }
 
   close() {
@@ -145,6 +150,10 @@ export interface NodeOptions {
   readonly flushTimeoutMs?: number;
   /** Messages a month of every tier but `enterprise`; none is no limit. */
   readonly monthlyQuota?: number;
+  /** Before a refusal it is looked up what a key made. */
+  readonly findsMade?: boolean;
+  /** Of the transaction that holds a counter. */
+  readonly transactionTimeoutMs?: number;
 }
 
 /** What one process has. */
@@ -158,6 +167,10 @@ export interface Node {
   readonly workspaces: WorkspaceCommands;
   readonly dispatches: DispatchCommands;
   readonly quota: Quota;
+  readonly clients: ClientCommands;
+  readonly people: ChatAccountCommands;
+  readonly rooms: RoomCommands;
+  readonly messages: MessageCommands;
   /** Acknowledged writes, as freshness is told of them. */
   readonly acknowledged: { workspace: number; account: number; position: bigint }[];
 }
@@ -190,6 +203,10 @@ const streamsOf: Record<IdKind, (workspace: number) => string> = {
   key: (workspace) => `key-${workspace}-`,
   connector: (workspace) => `connector-${workspace}-`,
   template: (workspace) => `template-${workspace}-`,
+  device: (workspace) => `device-${workspace}-`,
+  room: (workspace) => `room-${workspace}-`,
+  message: (workspace) => `message-${workspace}-`,
+  webhook: (workspace) => `webhook-${workspace}-`,
 };
 
 async function openNode(t: Test, databaseUrl: string, ask: World['ask'], options: NodeOptions): Promise<Node> {
@@ -208,15 +225,19 @@ async function openNode(t: Test, databaseUrl: string, ask: World['ask'], options
     await log.close();
     await pool.end();
   });
-  const ids = new IdAllocator(pool, async (workspace, kind) => {
-    const prefix = streamsOf[kind](workspace);
-    const rows = await ask<{ highest: number | null }>(
-      'SELECT max(substr(stream, length($1) + 1)::int) AS highest FROM log.events WHERE starts_with(stream, $1)',
-      [prefix],
-    );
-    // Workspaces 1 and 2 are those of the configuration.
-    return Math.max(rows[0]?.highest ?? 0, kind === 'workspace' ? 2 : 0);
-  });
+  const ids = new IdAllocator(
+    pool,
+    async (workspace, kind) => {
+      const prefix = streamsOf[kind](workspace);
+      const rows = await ask<{ highest: number | null }>(
+        'SELECT max(substr(stream, length($1) + 1)::int) AS highest FROM log.events WHERE starts_with(stream, $1)',
+        [prefix],
+      );
+      // Workspaces 1 and 2 are those of the configuration.
+      return Math.max(rows[0]?.highest ?? 0, kind === 'workspace' ? 2 : 0);
+    },
+    options.transactionTimeoutMs === undefined ? {} : { transactionTimeoutMs: options.transactionTimeoutMs },
+  );
   const quota = new Quota(pool, clock, async (workspace, account, month) => {
     const rows = await ask<{ n: string }>(
       `SELECT count(*) AS n FROM log.events
@@ -229,6 +250,13 @@ async function openNode(t: Test, databaseUrl: string, ask: World['ask'], options
   });
   const nameKey = secret(1);
   const speller = new IdSpeller(secret(2));
+  const passwords = new PasswordHasher(2);
+  const findMade = async (claim: string) => {
+    const rows = await ask<{ made: string | null }>('SELECT made FROM log.claims WHERE name = $1', [claim]);
+    return rows[0]?.made ?? null;
+  };
+  const idempotency = new Idempotency({ clock, nameKey, ...(options.findsMade && { findMade }) });
+  const rooms = new RoomCommands({ door, ids, idempotency, nameKey });
   const tiers = { free: monthlyQuota, pro: monthlyQuota, enterprise: 0 };
   return {
     log,
@@ -238,10 +266,14 @@ async function openNode(t: Test, databaseUrl: string, ask: World['ask'], options
     ids,
     quota,
     acknowledged,
+    clients: new ClientCommands({ door, ids, speller }),
+    people: new ChatAccountCommands({ door, ids, idempotency, passwords, speller, nameKey }),
+    rooms,
+    messages: new MessageCommands({ door, ids, rooms, idempotency }),
     accounts: new AccountCommands({
       door,
       ids,
-      passwords: new PasswordHasher(2),
+      passwords,
       nameKey,
       refreshLifeMs: 30 * 86_400_000,
     }),

@@ -8,6 +8,7 @@ import { readCheckpoint } from '../../feed/checkpoint.ts';
 import { type Clock, sleep } from '../../platform/clock.ts';
 import { inTransaction } from '../../platform/postgres.ts';
 import type { Reached } from '../reached.ts';
+import { People } from './people.ts';
 
 /** What the eraser needs. Times in milliseconds. */
 export interface EraserOptions {
@@ -23,7 +24,7 @@ export interface EraserOptions {
   readonly group: string;
   /**
    * How long a workspace is looked through for what was accepted on another node just as it was deleted, before it is
-   * itself erased.
+   * itself erased; and an account whose messages go with it.
    */
   readonly graceMs: number;
 }
@@ -43,11 +44,13 @@ const lookMs = 50;
  */
 export class Eraser {
   readonly #options: EraserOptions;
+  readonly #people: People;
   /** Where the pass through each workspace's dispatches stands, and when it was first met (monotonic). */
   readonly #passes = new Map<number, { after: ErasableDispatch | null; readonly since: number }>();
 
   constructor(options: EraserOptions) {
     this.#options = options;
+    this.#people = new People(options);
   }
 
   /**
@@ -60,8 +63,11 @@ export class Eraser {
       if (!rows[0]?.mine) return 'waiting';
       const until = this.#options.clock.monotonicMs() + roundMs;
       const things = await this.#things();
+      const people = await this.#people.step();
+      if (people === 'busy') await this.#settle();
       const workspaces = await this.#workspaces(until);
-      return things ? 'busy' : workspaces;
+      if (things || people === 'busy') return 'busy';
+      return people === 'waiting' ? 'waiting' : workspaces;
     });
   }
 
@@ -133,6 +139,8 @@ export class Eraser {
     }
     if (clock.monotonicMs() - pass.since < graceMs) return 'wait';
     if (await this.#hasMore(workspace)) return 'more';
+    // A page of these in each round.
+    if (await this.#people.hasMore(workspace)) return 'wait';
     const erased = await erasures.ofWorkspace(workspace);
     if (erased) await erasures.append([erased]);
     await this.#settle();
@@ -179,5 +187,7 @@ function erasedThing(thing: Erasable): ErasedEvent {
       return event('ConnectorErased', { workspace, connector: id, connectorType: thing.connectorType });
     case 'template':
       return event('TemplateErased', { workspace, template: id, connectorType: thing.connectorType });
+    case 'webhook':
+      return event('WebhookErased', { workspace, webhook: id });
   }
 }

@@ -7,7 +7,9 @@
  * any others, has the streams erased that they name, and moves its checkpoint after that. A crash between any two
  * instructions repeats a step, and each is idempotent: an event "erased" is found to stand there, a stream to be erased.
  *
- * Bounds: a deleted key, connector or template is erased within seconds. A deleted workspace, with everything in it, is
+ * Bounds: a deleted key, connector, template, webhook, account or device, and a message that was deleted for everyone, is
+ * erased within seconds. A deleted room, and an account that was deleted with all that it said, after their messages: 500 in
+ * about a second; such an account after its grace as well. A deleted workspace, with everything in it, is
  * erased after its grace (30 s, for what was accepted on another node just then) and the time for its dispatches: 200 at
  * once, each of which waits until no process serves it from memory; some hundreds a second, a hundred thousand in
  * some minutes. Dispatches that were accepted so late that they miss even that are erased when the group meets them. A held
@@ -18,8 +20,14 @@
  */
 import type pg from 'pg';
 import type { Queryable } from '../../../projections/projection.ts';
-import { event, type RecordedEvent } from '../../../schemas/index.ts';
-import { type ErasedEvent, type ErasureCommands, erasedStreams } from '../../commands/index.ts';
+import { type DomainEvent, event, type RecordedEvent } from '../../../schemas/index.ts';
+import {
+  type ErasedEvent,
+  type ErasureCommands,
+  erasedMessageOf,
+  erasedStreams,
+  messagesErased,
+} from '../../commands/index.ts';
 import { readCheckpoint, withCheckpoint } from '../../feed/checkpoint.ts';
 import type { ConsumerLogger, Feed, FeedBatch } from '../../feed/feed.ts';
 import { type Clock, sleep } from '../../platform/clock.ts';
@@ -37,7 +45,7 @@ export interface ChoresOptions {
   /** The last position of the log. */
   readonly head: () => Promise<bigint>;
   /** Erases one stream in the log. Idempotent. */
-  readonly erase: (stream: string) => Promise<void>;
+  readonly erase: (streams: readonly string[]) => Promise<void>;
   readonly erasures: ErasureCommands;
   readonly clock: Clock;
   readonly logger: ConsumerLogger;
@@ -50,8 +58,6 @@ export interface ChoresOptions {
 const group = 'erasing';
 /** Wait of a batch that is not full: nobody waits for it, and a larger one costs less. */
 const gatherMs = 200;
-/** Streams that are being erased at once: each takes the log a moment, and then it waits until no memory has it. */
-const concurrentErasures = 200;
 /** Between rounds that left work for later. */
 const waitingMs = 1_000;
 
@@ -116,43 +122,44 @@ class Chores {
    */
   async #handle(batch: FeedBatch): Promise<bigint> {
     const { pool } = this.#options;
-    for (const happened of batch.events) {
-      if (happened.type === 'KeyRevoked' || happened.type.endsWith('Deleted')) this.#wake();
-      await this.#eraseNamed(happened);
-    }
+    if (batch.events.some(({ type }) => type === 'KeyRevoked' || type.endsWith('Deleted'))) this.#wake();
+    await this.#eraseNamed(batch.events);
     await this.#eraseLate(batch.events);
     return withCheckpoint(
       pool,
       group,
       batch,
-      (client, events) => this.#sweep.note(client, events, batch.to),
+      (client, events) => this.#sweep.note(client, events),
       // Everything above may be done again.
       { durable: false },
     );
   }
 
-  async #eraseNamed(happened: RecordedEvent): Promise<void> {
+  async #eraseNamed(events: readonly RecordedEvent[]): Promise<void> {
     const { erase, erasures } = this.#options;
-    const streams = erasedStreams(happened);
-    let next = 0;
-    const worker = async () => {
-      for (let stream = streams[next++]; stream !== undefined; stream = streams[next++]) {
-        this.#abort.signal.throwIfAborted();
-        await erase(stream);
-        erasures.forget(stream);
-      }
-    };
-    await Promise.all(Array.from({ length: Math.min(concurrentErasures, streams.length) }, worker));
+    const streams = events.flatMap(erasedStreams);
+    if (streams.length === 0) return;
+    await erase(streams);
+    for (const stream of streams) erasures.forget(stream);
     // Between the last look through its dispatches and this event one may have come in.
-    if (happened.type === 'WorkspaceErased') await this.#eraser.stragglersOf(happened.data.workspace);
+    for (const { type, data } of events)
+      if (type === 'WorkspaceErased') await this.#eraser.stragglersOf(data.workspace);
   }
 
-  /** What was made in a workspace after its deletion, by a node that did not know of it yet. */
+  /** What was made in a workspace, or said in a room, after its deletion, by a node that did not know of it yet. */
   async #eraseLate(events: readonly RecordedEvent[]): Promise<void> {
     const { erasures } = this.#options;
     const standings = new Map<number, 'lives' | 'deleted' | 'erased'>();
     const late: ErasedEvent[] = [];
     const lateDispatches = new Set<number>();
+    const lateMessages: ReturnType<typeof lateMessage>[] = [];
+    const rooms = new Map<string, boolean>();
+    const gone = async ({ data }: RecordedEvent<DomainEvent<'MessagePosted'>>): Promise<boolean> => {
+      const room = `${data.workspace}/${data.room}`;
+      const known = rooms.get(room) ?? (await erasures.roomIsGone(data.workspace, data.room));
+      rooms.set(room, known);
+      return known;
+    };
     for (const happened of events) {
       const made = madeIn(happened);
       if (made === null) continue;
@@ -161,12 +168,19 @@ class Chores {
         standing = await erasures.standingOf(made);
         standings.set(made, standing);
       }
-      if (standing === 'lives') continue;
+      if (standing === 'lives') {
+        if (happened.type === 'MessagePosted' && (await gone(happened))) lateMessages.push(lateMessage(happened));
+        continue;
+      }
+      if (happened.type === 'MessagePosted') {
+        if (standing === 'erased') lateMessages.push(lateMessage(happened));
+        continue;
+      }
       if (happened.type !== 'DispatchAccepted') late.push(...erasedEventOf(happened));
       // Of a workspace that is not erased yet the eraser finds it in the rows.
       else if (standing === 'erased') lateDispatches.add(made);
     }
-    await erasures.append(late);
+    await erasures.append([...late, ...messagesErased(lateMessages)]);
     for (const workspace of lateDispatches) await this.#eraser.stragglersOf(workspace);
   }
 
@@ -208,15 +222,37 @@ function madeIn({ type, data }: RecordedEvent): number | null {
     case 'KeyIssued':
     case 'ConnectorCreated':
     case 'TemplateCreated':
+    case 'WebhookCreated':
     case 'DispatchAccepted':
+    case 'AccountOpened':
+    case 'DeviceRegistered':
+    case 'RoomCreated':
+    case 'MessagePosted':
       return data.workspace;
     default:
       return null;
   }
 }
 
-function erasedEventOf({ type, data }: RecordedEvent): ErasedEvent[] {
+function lateMessage({ data, at }: RecordedEvent<DomainEvent<'MessagePosted'>>) {
+  return { workspace: data.workspace, room: data.room, item: erasedMessageOf(data, at) };
+}
+
+function erasedEventOf(happened: RecordedEvent): ErasedEvent[] {
+  const { type, data, at } = happened;
   switch (type) {
+    case 'AccountOpened': {
+      const { workspace, account, kind } = data;
+      return [event('AccountErased', { workspace, account, kind, openedAt: at, messages: 'erase', devices: [] })];
+    }
+    case 'DeviceRegistered': {
+      const { workspace, device, account } = data;
+      return [event('DeviceErased', { workspace, device, account })];
+    }
+    case 'RoomCreated': {
+      const { workspace, room, kind } = data;
+      return [event('RoomErased', { workspace, room, kind, createdAt: at })];
+    }
     case 'KeyIssued':
       return [event('KeyErased', { workspace: data.workspace, key: data.key })];
     case 'ConnectorCreated': {
@@ -227,6 +263,8 @@ function erasedEventOf({ type, data }: RecordedEvent): ErasedEvent[] {
       const { workspace, template, connectorType } = data;
       return [event('TemplateErased', { workspace, template, connectorType })];
     }
+    case 'WebhookCreated':
+      return [event('WebhookErased', { workspace: data.workspace, webhook: data.webhook })];
     default:
       return [];
   }
