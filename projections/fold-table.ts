@@ -1,12 +1,15 @@
 import type pg from 'pg';
-import { boolArray, doubleArray, intArray, textArray } from '../src/platform/pg-arrays.ts';
+import { bigintArray, boolArray, doubleArray, intArray, textArray } from '../src/platform/pg-arrays.ts';
 import type { Queryable } from './projection.ts';
 import { cleanOptional, ms } from './sql.ts';
 
-/** Kinds of column: `time` is milliseconds since the epoch here and `timestamptz` there, `json` any JSON value. */
-type ColumnKind = 'int' | 'text' | 'bool' | 'time' | 'json';
+/**
+ * Kinds of column: `time` is milliseconds since the epoch here and `timestamptz` there, `json` any JSON value, `position` a
+ * decimal string here and `bigint` there, `ints` an array of integers.
+ */
+type ColumnKind = 'int' | 'text' | 'bool' | 'time' | 'json' | 'position' | 'ints';
 
-type Cell = number | string | boolean | null | readonly string[];
+type Cell = number | string | boolean | null | readonly (string | number)[] | Readonly<Record<string, unknown>>;
 
 /** A table whose rows are read, changed in memory and written back, once per batch: for what changes seldom. */
 export interface FoldTable<Row> {
@@ -33,6 +36,7 @@ export function foldTable<Row extends { readonly [C in keyof Row]: Cell }>(
   const rowKey = (row: Row) => keys.map((name) => row[name] as number);
   const cast = (name: keyof Row & string) => {
     if (columns[name] === 'time') return `to_timestamp(u.${name} / 1000)`;
+    if (columns[name] === 'ints') return `u.${name}::int[]`;
     return columns[name] === 'json' ? `u.${name}::jsonb` : `u.${name}`;
   };
   const rest = names.slice(keyColumns);
@@ -65,7 +69,15 @@ export function foldTable<Row extends { readonly [C in keyof Row]: Cell }>(
   };
 }
 
-const arrayTypes = { int: 'int[]', text: 'text[]', bool: 'bool[]', time: 'float8[]', json: 'text[]' } as const;
+const arrayTypes = {
+  int: 'int[]',
+  text: 'text[]',
+  bool: 'bool[]',
+  time: 'float8[]',
+  json: 'text[]',
+  position: 'int8[]',
+  ints: 'text[]',
+} as const;
 
 function encode(kind: ColumnKind, cells: readonly Cell[]): Buffer {
   switch (kind) {
@@ -78,8 +90,22 @@ function encode(kind: ColumnKind, cells: readonly Cell[]): Buffer {
     case 'text':
       return textArray((cells as (string | null)[]).map(cleanOptional));
     case 'json':
-      return textArray(cells.map((cell) => (cell === null ? null : JSON.stringify(cell, cleanJson))));
+      return jsonArray(cells);
+    case 'position':
+      return bigintArray((cells as (string | null)[]).map((cell) => (cell === null ? null : BigInt(cell))));
+    case 'ints':
+      return intsArray(cells as (readonly number[] | null)[]);
   }
+}
+
+/** JSON values for `unnest($n::text[])` and a cast to jsonb. */
+export function jsonArray(cells: readonly unknown[]): Buffer {
+  return textArray(cells.map((cell) => (cell === null ? null : JSON.stringify(cell, cleanJson))));
+}
+
+/** Arrays of integers for `unnest($n::text[])` and a cast to int[]. */
+export function intsArray(cells: readonly (readonly number[] | null)[]): Buffer {
+  return textArray(cells.map((cell) => (cell === null ? null : `{${cell.join(',')}}`)));
 }
 
 /** jsonb holds neither NUL nor half of a surrogate pair. */

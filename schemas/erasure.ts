@@ -2,6 +2,8 @@ import { z } from 'zod';
 import { accountRef, id, millis } from './common.ts';
 import { connectorTypes } from './connector.ts';
 import { defineEvent } from './event.ts';
+import { erasedMessage } from './message.ts';
+import { roomKinds } from './room.ts';
 
 /**
  * Streams: one per erased thing or page of things; they stay. Each carries all that rows and roll-ups need, so that
@@ -19,6 +21,7 @@ export const erasureEvents = {
   KeyErased: defineEvent(z.object({ workspace: id, key: id })),
   ConnectorErased: defineEvent(z.object({ workspace: id, connector: id, connectorType: z.enum(connectorTypes) })),
   TemplateErased: defineEvent(z.object({ workspace: id, template: id, connectorType: z.enum(connectorTypes) })),
+  WebhookErased: defineEvent(z.object({ workspace: id, webhook: id })),
   /** One page of dispatches, all of one workspace. Times are null where they never came. */
   DispatchesErased: defineEvent(
     z.object({
@@ -39,4 +42,18 @@ export const erasureEvents = {
       ),
     }),
   ),
+  /** Who it was is gone; its number stays, and what it said where that is kept. `devices` were its own and go with it. */
+  AccountErased: defineEvent(
+    accountRef.extend({
+      kind: z.enum(['person', 'bot', 'service']),
+      openedAt: millis,
+      messages: z.enum(['keep', 'erase']),
+      devices: z.array(id),
+    }),
+  ),
+  DeviceErased: defineEvent(z.object({ workspace: id, device: id, account: id })),
+  /** A room's name, settings and membership. Its messages are erased before it. */
+  RoomErased: defineEvent(z.object({ workspace: id, room: id, kind: z.enum(roomKinds), createdAt: millis })),
+  /** One page of messages, all of one room. */
+  MessagesErased: defineEvent(z.object({ workspace: id, room: id, items: z.array(erasedMessage) })),
 };

@@ -1,5 +1,6 @@
 /**
- * The language: every event as a zod schema, with its version and the upcasters from older ones.
+ * The language: every event as a zod schema, with its version and the upcasters from older ones, and the commands of rooms
+ * and messages.
  * Imports nothing of ours. An event says what happened, in the words of design section 1; stored events are never
  * rewritten, a changed shape is a new version with an upcaster. The command door checks events against their schemas before
  * it appends them, but for dispatches, whose rate forbids it: tests hold the rules of dispatches against their schemas.
@@ -10,26 +11,55 @@
 import type { z } from 'zod';
 import { accountEvents } from './account.ts';
 import { connectorEvents } from './connector.ts';
+import { deviceEvents } from './device.ts';
 import { dispatchEvents } from './dispatch.ts';
 import { erasureEvents } from './erasure.ts';
 import { type EventDefinition, eventCodec } from './event.ts';
 import { keyEvents } from './key.ts';
+import { messageEvents } from './message.ts';
+import { roomEvents } from './room.ts';
 import { templateEvents } from './template.ts';
+import { webhookEvents } from './webhook.ts';
 import { workspaceEvents } from './workspace.ts';
 
-export { normalizeEmail, tiers } from './account.ts';
+export { identifierKinds, normalizeEmail, tiers } from './account.ts';
+export { SERVICE_ACCOUNT } from './common.ts';
 export { connectorTypes } from './connector.ts';
 export type { EventMeta, RecordedEvent } from './envelope.ts';
 export { defineEvent, type EventCodec, type EventDefinition, eventCodec, UnknownEventError } from './event.ts';
+export {
+  type MessageBody,
+  type MessageCommand,
+  mediaKinds,
+  messageBody,
+  messageCommand,
+  type ReceiptCommand,
+  receiptCommand,
+} from './message.ts';
+export {
+  AUTO_INACTIVE,
+  inactiveAfterDays,
+  joinPolicies,
+  postPolicies,
+  type RoomCommand,
+  roomCommand,
+  roomKinds,
+  roomRoles,
+  visibilities,
+} from './room.ts';
 
 /** Every event type there is. */
 export const eventDefinitions = {
   ...accountEvents,
   ...workspaceEvents,
   ...keyEvents,
+  ...deviceEvents,
+  ...roomEvents,
+  ...messageEvents,
   ...connectorEvents,
   ...templateEvents,
   ...dispatchEvents,
+  ...webhookEvents,
   ...erasureEvents,
 } satisfies Record<string, EventDefinition>;
 

@@ -1,4 +1,5 @@
 import type { Migration } from '../platform/migrate.ts';
+import { webhookMigrations } from './webhooks/migrations.ts';
 
 const tables = `
 CREATE SCHEMA IF NOT EXISTS work;
@@ -20,4 +21,7 @@ COMMENT ON TABLE work.held_receipt_streams IS 'Streams of held receipts that are
 `;
 
 /** What delivery keeps beside the log: leases, and what its consumer groups remember. */
-export const deliveryMigrations: readonly Migration[] = [{ component: 'delivery', number: 1, sql: tables }];
+export const deliveryMigrations: readonly Migration[] = [
+  { component: 'delivery', number: 1, sql: tables },
+  ...webhookMigrations,
+];

@@ -15,10 +15,16 @@ import {
 import { account } from '../../src/domain/account.ts';
 import type { Aggregate } from '../../src/domain/aggregate.ts';
 import { connector } from '../../src/domain/connector.ts';
+import { device } from '../../src/domain/device.ts';
 import { dispatch } from '../../src/domain/dispatch.ts';
 import { key } from '../../src/domain/key.ts';
+import { message } from '../../src/domain/message.ts';
+import { presence } from '../../src/domain/presence.ts';
+import { receipt, watermark } from '../../src/domain/receipt.ts';
+import { room } from '../../src/domain/room.ts';
 import { session } from '../../src/domain/session.ts';
 import { template } from '../../src/domain/template.ts';
+import { webhook } from '../../src/domain/webhook.ts';
 import { workspace } from '../../src/domain/workspace.ts';
 import {
   accountCommands,
@@ -34,20 +40,40 @@ import {
   text,
   workspaceCommands,
 } from '../domain/arbitraries.ts';
+import {
+  deviceCommands,
+  messageCommands,
+  presenceCommands,
+  receiptCommands,
+  roomCommands,
+  watermarkCommands,
+} from '../domain/chat-arbitraries.ts';
 import { decided } from '../domain/given.ts';
+import { webhookCommands } from '../domain/webhook-arbitraries.ts';
+import { chatSamples } from './chat-samples.ts';
+import { webhookSamples } from './webhook-samples.ts';
 
 /** Data of every type there is; the compiler sees to it that none is missing. */
 const samples: { readonly [T in EventType]: fc.Arbitrary<EventData<T>> } = {
+  ...chatSamples,
+  ...webhookSamples,
   AccountOpened: fc.record({ workspace: id, account: id, kind: fc.constantFrom('person', 'bot', 'service') }),
-  IdentifierAttached: fc.record({
-    workspace: id,
-    account: id,
-    kind: fc.constantFrom('email', 'username', 'phone'),
-    value: text,
-  }),
+  IdentifierAttached: fc.record(
+    { workspace: id, account: id, kind: fc.constantFrom('email', 'username', 'phone'), value: text, claim: text },
+    { requiredKeys: ['workspace', 'account', 'kind', 'value'] },
+  ),
   PasswordSet: fc.record({ workspace: id, account: id, hash: text }),
   ProfileChanged: fc.record(
-    { workspace: id, account: id, displayName: fc.option(text) },
+    {
+      workspace: id,
+      account: id,
+      displayName: fc.option(text),
+      givenName: fc.option(text),
+      familyName: fc.option(text),
+      job: fc.option(text),
+      bio: fc.option(text),
+      avatar: fc.option(id),
+    },
     { requiredKeys: ['workspace', 'account'] },
   ),
   TierChanged: fc.record({ workspace: id, account: id, tier: fc.constantFrom(...tiers) }),
@@ -85,15 +111,19 @@ const samples: { readonly [T in EventType]: fc.Arbitrary<EventData<T>> } = {
     { requiredKeys: ['workspace'] },
   ),
   WorkspaceDeleted: fc.record({ workspace: id, owner: fc.option(accountRef) }),
-  KeyIssued: fc.record({
-    workspace: id,
-    key: id,
-    name: text,
-    mode: fc.constantFrom('live', 'test'),
-    secretHash: text,
-    rateLimit: fc.integer({ min: 1 }),
-    expiresAt: fc.option(millis),
-  }),
+  KeyIssued: fc.record(
+    {
+      workspace: id,
+      key: id,
+      name: text,
+      mode: fc.constantFrom('live', 'test'),
+      secretHash: text,
+      rateLimit: fc.nat(),
+      expiresAt: fc.option(millis),
+      dialect: fc.constantFrom('messagejs', 'chatapi'),
+    },
+    { requiredKeys: ['workspace', 'key', 'name', 'mode', 'secretHash', 'rateLimit', 'expiresAt'] },
+  ),
   KeyRevoked: fc.record({ workspace: id, key: id }),
   ConnectorCreated: fc.record({
     workspace: id,
@@ -265,7 +295,16 @@ t.test('what the domain emits is what the schemas say', async (t) => {
     emits(connector, connectorCommands),
     emits(template, templateCommands),
     emits(dispatch, dispatchCommands),
+    emits(room, roomCommands),
+    emits(message, messageCommands),
+    emits(receipt, receiptCommands),
+    emits(watermark, watermarkCommands),
+    emits(presence, presenceCommands),
+    emits(device, deviceCommands),
+    emits(webhook, webhookCommands),
   ].reduce((all, some) => all.union(some), new Set<string>());
-  const elsewhere = types.filter((type) => type.endsWith('Erased') || type === 'ReceiptHeld');
+  const elsewhere = types.filter(
+    (type) => type.endsWith('Erased') || type === 'ReceiptHeld' || type === 'WebhookAttemptsRecorded',
+  );
   t.strictSame([...seen].sort(), types.filter((type) => !elsewhere.includes(type)).sort(), 'all types were met');
 });

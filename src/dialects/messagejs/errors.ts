@@ -110,6 +110,9 @@ function secondsUntil(at: number, now: number): string {
   return String(Math.max(1, Math.ceil((at - now) / 1_000)));
 }
 
+/** No route of this dialect leads to the chat core: one of its refusals here is a defect. */
+const ofChat: readonly [WireCode, string] = ['INTERNAL_ERROR', 'Internal server error'];
+
 const domainCodes: Readonly<Record<ErrorCode, readonly [WireCode, string]>> = {
   'not-found': ['NOT_FOUND', 'Not found'],
   'already-exists': ['INTERNAL_ERROR', 'Internal server error'],
@@ -125,6 +128,23 @@ const domainCodes: Readonly<Record<ErrorCode, readonly [WireCode, string]>> = {
   'connector-inactive': ['CONNECTOR_NOT_ACTIVE', 'The connector is not active'],
   'template-not-found': ['TEMPLATE_NOT_FOUND', 'Template not found'],
   'recipient-malformed': ['INVALID_TO', 'Invalid recipient'],
+  'account-inactive': ['INVALID_TOKEN', 'The account is inactive'],
+  'code-wrong': ofChat,
+  'not-a-member': ofChat,
+  'already-member': ofChat,
+  'role-required': ofChat,
+  'join-closed': ofChat,
+  'room-full': ofChat,
+  'room-inactive': ofChat,
+  'room-deleted': ofChat,
+  'last-admin': ofChat,
+  'reply-not-found': ofChat,
+  'not-the-sender': ofChat,
+  'not-editable': ofChat,
+  'content-empty': ofChat,
+  'content-too-long': ofChat,
+  'value-invalid': ofChat,
+  'replays-under-way': ofChat,
   'rate-limited': ['RATE_LIMIT_EXCEEDED', 'Rate limit exceeded'],
   'quota-exceeded': ['QUOTA_EXCEEDED', 'Monthly quota exceeded'],
   'too-large': ['INVALID_INPUT', 'The text, rendered, is too long'],

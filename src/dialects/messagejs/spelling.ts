@@ -1,14 +1,14 @@
 /** How ids look here: a prefix and 24 characters (sheet, section 1; design section 7). What does not decode is no id. */
-import { ACCOUNTS_WORKSPACE, type IdKind, idKinds } from '../../commands/index.ts';
+import { ACCOUNTS_WORKSPACE, idKinds } from '../../commands/index.ts';
 import { type IdSpeller, isBase36Id } from '../../platform/ids.ts';
 
-const prefixes: Readonly<Record<IdKind, string>> = {
+const prefixes = {
   account: 'usr_',
   workspace: 'proj_',
   key: 'key_',
   connector: 'conn_',
   template: 'tpl_',
-};
+} as const;
 
 /** Spells and reads the dialect's ids. */
 export class Spelling {
@@ -70,11 +70,11 @@ export class Spelling {
     return text.startsWith('msg_') && isBase36Id(id) ? id : null;
   }
 
-  #spell(kind: IdKind, workspace: number, id: number): string {
+  #spell(kind: keyof typeof prefixes, workspace: number, id: number): string {
     return prefixes[kind] + this.#speller.spell({ kind: idKinds[kind], workspace, id });
   }
 
-  #read(kind: IdKind, workspace: number, text: string): number | null {
+  #read(kind: keyof typeof prefixes, workspace: number, text: string): number | null {
     const prefix = prefixes[kind];
     if (!text.startsWith(prefix)) return null;
     const parts = this.#speller.read(text.slice(prefix.length));

@@ -1,0 +1,261 @@
+import { afterAttempt, type Failures, maxFailures, type WebhookState } from '../../commands/index.ts';
+import type { SlotTaker, Trust } from '../slots.ts';
+import { deliveryId, type Ripe } from './ripe.ts';
+import type { WebhookSchedule } from './schedule.ts';
+import { type Signer, signer } from './signature.ts';
+import { Track, type TrackItem, type TrackOptions, type TrackRoom } from './track.ts';
+
+/** A delivery on its way. */
+export interface Delivery {
+  readonly id: string;
+  readonly ripe: Ripe;
+  readonly replay: number;
+  /** Attempts made before, in all, and since the webhook was made active or the delivery redriven. */
+  readonly attempts: number;
+  readonly used: number;
+  /** Null for one that failed before. */
+  readonly first: { readonly track: Track; readonly item: TrackItem } | null;
+}
+
+/** Where a webhook posts to, and with what. */
+export interface EndpointSettings {
+  readonly state: WebhookState;
+  readonly secret: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** What an endpoint begins with. */
+export interface EndpointOptions extends EndpointSettings {
+  readonly failures: Failures;
+  /** Deliveries that wait for another attempt. */
+  readonly open: number;
+  readonly tracks: readonly TrackOptions[];
+  readonly schedule: WebhookSchedule;
+  /** Attempts at once at most. */
+  readonly most: number;
+  /** Deliveries that may wait for another attempt before first attempts pause. */
+  readonly maxOpen: number;
+  readonly renewedAt: number;
+}
+
+/** Attempts of a new endpoint that may be under way. Each success allows one more: twice as many every time around. */
+const firstLimit = 1;
+/** An attempt that takes longer makes its endpoint suspect. */
+const slowMs = 1_000;
+/** What may wait in one track: for an endpoint that answers, and for any other. */
+const rooms = {
+  proven: { events: 2_000, characters: 4 * 1024 * 1024 },
+  other: { events: 64, characters: 512 * 1024 },
+} as const;
+
+/** One webhook on its way out: what waits, what is under way, and how much of either it takes just now. Times are monotonic. */
+export class Endpoint implements SlotTaker {
+  readonly workspace: number;
+  readonly webhook: number;
+  readonly activation: number;
+  readonly tracks: Track[];
+  /** Replays that were taken up, those that are through included. */
+  readonly replays: Set<number>;
+  readonly origin: () => string;
+  trust: Trust = 'new';
+  failures: Failures;
+  /** Deliveries that wait for another attempt, as rows. */
+  open: number;
+  /** Nothing new is begun. */
+  closing = false;
+  /** The webhook is being switched off for its failures. */
+  deactivating = false;
+  /** Rows may hold deliveries that are due; when the next one will be, milliseconds since the epoch. */
+  dirty = true;
+  nextDue = Number.POSITIVE_INFINITY;
+  loading = false;
+  /** Rows up to here show what was recorded of it. */
+  recordedTo = 0n;
+  /** When its lease was renewed last. */
+  renewedAt: number;
+  /** Begun and not known to be recorded. */
+  unrecorded = 0;
+  inFlight = 0;
+  /** Deliveries that failed before: those here, and those whose record the rows may not show yet. */
+  readonly retries: Delivery[] = [];
+  readonly busy = new Map<string, bigint | null>();
+  readonly #schedule: WebhookSchedule;
+  readonly #most: number;
+  readonly #maxOpen: number;
+  readonly #startedAt = new Map<Delivery, number>();
+  #state: WebhookState;
+  #url: URL;
+  #signer: Signer;
+  #headers: Readonly<Record<string, string>>;
+  #events: ReadonlySet<string>;
+  #rooms: ReadonlySet<number>;
+  #limit = firstLimit;
+  #failuresInRow = 0;
+  #pausedUntil = 0;
+  #pauseMs: number;
+  #turn = 0;
+
+  constructor(options: EndpointOptions) {
+    const { state, failures, open, tracks, schedule } = options;
+    this.workspace = state.workspace;
+    this.webhook = state.webhook;
+    this.activation = state.activation;
+    this.failures = failures;
+    if (failures.count > 0) this.trust = 'suspect';
+    this.open = open;
+    this.renewedAt = options.renewedAt;
+    this.tracks = tracks.map((track) => new Track(track));
+    this.replays = new Set(tracks.map(({ replay }) => replay));
+    this.#schedule = schedule;
+    this.#most = options.most;
+    this.#maxOpen = options.maxOpen;
+    this.#pauseMs = schedule.pauseMs.first;
+    this.#state = state;
+    this.#url = new URL(state.url);
+    this.#signer = signer(options.secret);
+    this.#headers = lowerCased(options.headers);
+    this.#events = new Set(state.events);
+    this.#rooms = new Set(state.roomFilters);
+    this.origin = () => this.#url.origin;
+  }
+
+  /** Takes new settings; what waits is taken again by them. */
+  reconfigure({ state, secret, headers }: EndpointSettings): void {
+    this.#state = state;
+    this.#url = new URL(state.url);
+    this.#signer = signer(secret);
+    this.#headers = lowerCased(headers);
+    this.#events = new Set(state.events);
+    this.#rooms = new Set(state.roomFilters);
+    for (const track of this.tracks) track.trim(0);
+  }
+
+  get path(): string {
+    return this.#url.pathname + this.#url.search;
+  }
+
+  /** Headers of one attempt. `atS` in seconds since the epoch. */
+  headers(id: string, atS: number, body: Buffer): Record<string, string> {
+    return {
+      'user-agent': 'Parley-Webhooks',
+      ...this.#headers,
+      'content-type': 'application/json',
+      ...this.#signer.headers(id, atS, body),
+    };
+  }
+
+  /** True for what this webhook asks for (`room_filters` pass events without a room). */
+  wants(ripe: Ripe): boolean {
+    if (!this.#events.has(ripe.name)) return false;
+    return ripe.room === null || this.#rooms.size === 0 || this.#rooms.has(ripe.room);
+  }
+
+  get state(): WebhookState {
+    return this.#state;
+  }
+
+  get idle(): boolean {
+    return this.inFlight === 0 && this.unrecorded === 0;
+  }
+
+  /** What may wait in each track now. */
+  get room(): TrackRoom {
+    return this.trust === 'proven' ? rooms.proven : rooms.other;
+  }
+
+  /** The position up to which nothing of its own is open: what another process can begin after. */
+  get upTo(): bigint {
+    return this.tracks.find(({ replay }) => replay === 0)?.recordedUpTo ?? 0n;
+  }
+
+  /** Whether another attempt may begin. */
+  mayBegin(now: number): boolean {
+    if (this.closing || this.failures.count >= maxFailures || this.inFlight >= this.#limit) return false;
+    if (this.#failuresInRow < this.#schedule.breakAfter) return true;
+    return now >= this.#pausedUntil && this.inFlight === 0;
+  }
+
+  /** The delivery whose turn it is: those that failed before, the webhook's own and replays take turns. */
+  next(now: number): Delivery | null {
+    const sources = 1 + this.tracks.length;
+    for (let i = 0; i < sources; i++) {
+      const source = (this.#turn + i) % sources;
+      const delivery = source === 0 ? (this.retries.shift() ?? null) : this.#first(this.tracks[source - 1]);
+      if (!delivery) continue;
+      this.#turn = (source + 1) % sources;
+      this.inFlight++;
+      this.unrecorded++;
+      this.#startedAt.set(delivery, now);
+      return delivery;
+    }
+    return null;
+  }
+
+  #first(track: Track | undefined): Delivery | null {
+    // What fails becomes a row: first attempts wait until there are fewer.
+    if (this.open >= this.#maxOpen) return null;
+    const item = track?.next();
+    if (!track || !item) return null;
+    const { ripe } = item;
+    const id = deliveryId(ripe.id, this.workspace, this.webhook, track.replay);
+    return { id, ripe, replay: track.replay, attempts: 0, used: 0, first: { track, item } };
+  }
+
+  /** Takes back a delivery that did not begin after all, or was cut off by a stop. */
+  abandoned(delivery: Delivery): void {
+    this.inFlight--;
+    this.unrecorded--;
+    this.#startedAt.delete(delivery);
+  }
+
+  /** A delivery ended without an attempt. */
+  skipped(delivery: Delivery): void {
+    this.inFlight--;
+    this.#startedAt.delete(delivery);
+  }
+
+  /** What came of a delivery stands in the log. `retryAt` is null when it is over or a dead letter. */
+  recorded(delivery: Delivery, retryAt: number | null, position: bigint): void {
+    this.unrecorded--;
+    delivery.first?.track.recorded();
+    if (position > this.recordedTo) this.recordedTo = position;
+    if (delivery.first === null) this.busy.set(delivery.id, position);
+    if (retryAt !== null) {
+      this.nextDue = Math.min(this.nextDue, retryAt);
+      if (delivery.first !== null) this.open++;
+    } else if (delivery.first === null) {
+      this.open--;
+    }
+  }
+
+  /** Learns from an answer. `at` is milliseconds since the epoch. */
+  answered(delivery: Delivery, ok: boolean, now: number, at: number): void {
+    this.inFlight--;
+    this.#startedAt.delete(delivery);
+    this.failures = afterAttempt(this.failures, ok, at, this.#schedule.failureStepMs);
+    if (ok) {
+      this.#limit = Math.min(this.#most, this.#limit + 1);
+      this.#failuresInRow = 0;
+      this.#pauseMs = this.#schedule.pauseMs.first;
+      this.trust = 'proven';
+      return;
+    }
+    this.#limit = Math.max(1, Math.floor(this.#limit / 2));
+    this.trust = 'suspect';
+    for (const track of this.tracks) track.trim(rooms.other.events);
+    // What was under way when it broke counts as one failure.
+    if (++this.#failuresInRow < this.#schedule.breakAfter || now < this.#pausedUntil) return;
+    this.#pausedUntil = now + this.#pauseMs;
+    this.#pauseMs = Math.min(this.#pauseMs * 2, this.#schedule.pauseMs.most);
+  }
+
+  /** Looks for attempts that take long. */
+  watchSlow(now: number): void {
+    const oldest = this.#startedAt.values().next();
+    if (!oldest.done && now - oldest.value > slowMs) this.trust = 'suspect';
+  }
+}
+
+function lowerCased(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
+}

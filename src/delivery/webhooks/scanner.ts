@@ -1,0 +1,122 @@
+import type { History } from '../../feed/feed.ts';
+import { sleep } from '../../platform/clock.ts';
+import type { WebhookDialect } from './dialect.ts';
+import { type Ripe, ripen, workspaceOf } from './ripe.ts';
+
+/** Who wants events that are not in memory any more. */
+export interface ScanTaker {
+  readonly workspace: number;
+  /** The position after which it wants them. */
+  readonly taken: bigint;
+  /** Given everything of its workspace after `taken` up to `upTo`. Called once per `want`. */
+  offer(events: readonly Ripe[], upTo: bigint): void;
+}
+
+/** What the scanner needs. */
+export interface ScannerOptions {
+  readonly history: History;
+  readonly dialect: WebhookDialect;
+  readonly signal: AbortSignal;
+  readonly onTrouble: (error: unknown) => void;
+}
+
+const pageEvents = 1_000;
+const backoffMs = 1_000;
+const atHeadMs = 20;
+
+/**
+ * Reads the log again for those who are behind: one page at a time, from the one who is furthest behind, for everybody whom
+ * the page can serve. Who wants the next page asks again.
+ */
+export class Scanner {
+  readonly #options: ScannerOptions;
+  readonly #takers = new Set<ScanTaker>();
+  #running: Promise<void> | null = null;
+
+  constructor(options: ScannerOptions) {
+    this.#options = options;
+  }
+
+  want(taker: ScanTaker): void {
+    this.#takers.add(taker);
+    this.#running ??= this.#run().finally(() => {
+      this.#running = null;
+    });
+  }
+
+  /** Resolves when nothing is being read any more; after the signal. */
+  async stopped(): Promise<void> {
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { signal, onTrouble } = this.#options;
+    // What else comes in this turn of the event loop may share the page.
+    await Promise.resolve();
+    while (this.#takers.size > 0 && !signal.aborted) {
+      try {
+        await this.#page();
+      } catch (error) {
+        if (signal.aborted) return;
+        onTrouble(error);
+        await sleep(backoffMs, signal).catch(() => {});
+      }
+    }
+  }
+
+  async #page(): Promise<void> {
+    const { history, dialect } = this.#options;
+    let from: bigint | null = null;
+    for (const { taken } of this.#takers) if (from === null || taken < from) from = taken;
+    if (from === null) return;
+    const { events, position } = await history.page(from, pageEvents);
+    // Who came in meanwhile may want what stands before this page.
+    const served = [...this.#takers].filter(({ taken }) => taken >= from && (taken < position || position === from));
+    // Whoever is at the head and has nothing in memory yet will have in a moment.
+    if (position === from) await sleep(atHeadMs, this.#options.signal);
+    const workspaces = new Set(served.map(({ workspace }) => workspace));
+    const told = events.filter(
+      (event) => dialect.eventTypes.has(event.type) && workspaces.has(workspaceOf(event) ?? -1),
+    );
+    const ripe = Map.groupBy(await ripen(dialect, told), ({ workspace }) => workspace);
+    for (const taker of served) {
+      this.#takers.delete(taker);
+      taker.offer(ripe.get(taker.workspace) ?? [], position);
+    }
+  }
+}
+
+/**
+ * A position after which every event of that time or later stands, by halving: the log's times rise with its positions, but for
+ * what clocks differ by. Needs a history that can be read from any number on.
+ */
+export async function positionBefore(history: History, timeMs: number): Promise<bigint> {
+  const wanted = timeMs - clockDifferenceMs;
+  let low = 0n;
+  let high = await history.head();
+  while (high - low > BigInt(pageEvents)) {
+    const middle = (low + high) / 2n;
+    const first = await firstAfter(history, middle, high);
+    if (first === null || first.at >= wanted) high = middle;
+    else low = first.position;
+  }
+  return low;
+}
+
+/** What clocks of two nodes differ by at most, generously. */
+const clockDifferenceMs = 60_000;
+
+async function firstAfter(
+  history: History,
+  position: bigint,
+  end: bigint,
+): Promise<{ readonly position: bigint; readonly at: number } | null> {
+  for (let from = position; from < end; ) {
+    const page = await history.page(from, 100);
+    const [first] = page.events;
+    if (first) return first;
+    if (page.position <= from) return null;
+    from = page.position;
+  }
+  return null;
+}
