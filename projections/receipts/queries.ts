@@ -1,7 +1,10 @@
+import { textArray } from '../../src/platform/pg-arrays.ts';
 import type { ConnectorType } from '../connectors/queries.ts';
 import type { Queryable } from '../projection.ts';
 import { ms } from '../sql.ts';
 import { receiptHeldForMs } from './apply.ts';
+
+export { receiptHeldForMs, timeTold } from './apply.ts';
 
 /** A receipt that waits for its dispatch. */
 export interface HeldReceipt {
@@ -35,4 +38,19 @@ export async function heldReceiptsFor(
     values: [wanted.externalHash, wanted.connectorType, wanted.senderHash ?? null, wanted.nowMs - receiptHeldForMs],
   });
   return rows;
+}
+
+/** Those of some hashes that a receipt is held for; they are asked for only when any receipt is held at all. */
+export async function hashesWithReceipts(db: Queryable, externalHashes: () => readonly string[]): Promise<string[]> {
+  const { rows: any } = await db.query({
+    name: 'receipts-any',
+    text: 'SELECT FROM held_receipts LIMIT 1',
+    values: [],
+  });
+  if (any.length === 0) return [];
+  const { rows } = await db.query<{ hash: string }>({
+    text: 'SELECT DISTINCT external_hash AS hash FROM held_receipts WHERE external_hash = ANY ($1::text[])',
+    values: [textArray(externalHashes())],
+  });
+  return rows.map(({ hash }) => hash);
 }

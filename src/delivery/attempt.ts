@@ -143,9 +143,9 @@ export class Attempts {
 }
 
 function fromRow(row: PendingDispatch): KnownDispatch {
-  const { workspace, dispatch, connector, attempts, revision } = row;
+  const { workspace, dispatch, connector, attempts, due, revision } = row;
   return {
-    state: { status: 'pending', workspace, dispatch, connector, attempt: attempts, externalId: null },
+    state: { status: 'pending', workspace, dispatch, connector, attempt: attempts, externalId: null, retryAt: due },
     revision,
   };
 }

@@ -17,6 +17,7 @@ import { type Projected, Reached } from './reached.ts';
 import { Recorder, type RecorderOptions } from './recorder.ts';
 import { defaultSchedule, type Schedule } from './schedule.ts';
 import { Slots } from './slots.ts';
+import { Troubles } from './trouble.ts';
 
 /** How an attempt ended, for metrics. `retried` used up an attempt, `throttled` did not; both are tried again. */
 export type DispatchOutcome = 'sent' | 'failed' | 'retried' | 'throttled';
@@ -121,6 +122,7 @@ class RunningDispatcher implements Dispatcher {
   /** Lanes that could hold more and may not. */
   readonly #starved = new Set<Lane>();
   readonly #keeper: LeaseKeeper;
+  readonly #troubles: Troubles;
   readonly #lookout: Lookout;
   #tick: NodeJS.Timeout | null = null;
   #stopped: Promise<void> | null = null;
@@ -132,6 +134,7 @@ class RunningDispatcher implements Dispatcher {
     this.#leaseMs = options.leaseMs ?? 30_000;
     this.#maxHeld = options.maxHeld ?? 4_000;
     this.#startedAt = options.clock.now();
+    this.#troubles = new Troubles(options.logger, 'the dispatcher met trouble and goes on', () => this.#now());
     const { work: pool, projectorGroup, commands } = options;
     this.#attempts = new Attempts({ ...options, schedule: this.#schedule, random: options.random ?? Math.random });
     this.#recorder = new Recorder({ commands, onTrouble: (error) => this.#trouble(error) });
@@ -412,8 +415,7 @@ class RunningDispatcher implements Dispatcher {
   }
 
   #trouble(error: unknown): void {
-    if (this.#ended.signal.aborted) return;
-    this.#options.logger.warn({ err: error }, 'the dispatcher met trouble and goes on');
+    if (!this.#ended.signal.aborted) this.#troubles.tell(error);
   }
 
   stop(): Promise<void> {

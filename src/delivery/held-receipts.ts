@@ -1,14 +1,12 @@
 import type pg from 'pg';
-import type { Queryable } from '../../projections/projection.ts';
-import { type HeldReceipt, heldReceiptsFor } from '../../projections/receipts/queries.ts';
+import { type HeldReceipt, hashesWithReceipts, heldReceiptsFor } from '../../projections/receipts/queries.ts';
 import type { RecordedEvent } from '../../schemas/index.ts';
 import type { ConnectorType, DispatchRecord } from '../commands/index.ts';
 import { readCheckpoint, withCheckpoint } from '../feed/checkpoint.ts';
-import type { Feed } from '../feed/feed.ts';
+import type { Feed, FeedBatch } from '../feed/feed.ts';
 import { type Clock, sleep } from '../platform/clock.ts';
-import { textArray } from '../platform/pg-arrays.ts';
 import { type Projected, Reached } from './reached.ts';
-import { type MatcherOptions, ReceiptMatcher, receiptRecord } from './receipts.ts';
+import { type MatcherOptions, type OnReceipt, ReceiptMatcher, receiptRecord } from './receipts.ts';
 
 /** What applying held receipts needs. */
 export interface HeldReceiptsOptions extends MatcherOptions {
@@ -17,7 +15,7 @@ export interface HeldReceiptsOptions extends MatcherOptions {
   readonly pool: pg.Pool;
   readonly projected: Projected;
   readonly clock: Clock;
-  readonly onApplied?: (connectorType: ConnectorType) => void;
+  readonly onReceipt?: OnReceipt;
 }
 
 /** The connector types whose providers send receipts. */
@@ -27,6 +25,10 @@ const receiptTypes: readonly ConnectorType[] = ['whatsapp', 'twilio'];
 const gatherMs = 200;
 
 type SentEvent = RecordedEvent & { readonly type: 'DispatchSent' };
+
+function isSent(event: RecordedEvent): event is SentEvent {
+  return event.type === 'DispatchSent';
+}
 
 /**
  * Consumer group `receipts`: applies held receipts when a dispatch's external id becomes known. Acts through commands, so that
@@ -45,8 +47,10 @@ export function startHeldReceipts(options: HeldReceiptsOptions): {
       group,
       maxBatchEvents: 2_000,
       start: (partition) => readCheckpoint(pool, group, partition),
-      handle: (batch) =>
-        withCheckpoint(pool, group, batch, (_, events) => worker.handle(events, batch.to), { durable: false }),
+      handle: async (batch) => {
+        await worker.rowsReach(batch);
+        return withCheckpoint(pool, group, batch, (_, events) => worker.handle(events), { durable: false });
+      },
       gather: () => sleep(gatherMs, abort.signal).catch(() => {}),
     },
     abort.signal,
@@ -77,28 +81,33 @@ class HeldReceipts {
     this.#reached.stop();
   }
 
-  async handle(events: readonly RecordedEvent[], to: bigint): Promise<void> {
-    const sent = events.filter((event): event is SentEvent => event.type === 'DispatchSent');
+  /**
+   * Whatever was held before one of a batch's events, in whatever partition, is in the rows then; what is held later looks
+   * for itself. Waited for before the batch's transaction, which has no time for that.
+   */
+  async rowsReach({ events, to }: FeedBatch): Promise<void> {
+    if (events.some(isSent)) await this.#reached.until(to);
+  }
+
+  async handle(events: readonly RecordedEvent[]): Promise<void> {
+    const sent = events.filter(isSent);
     if (sent.length === 0) return;
-    // Whatever was held before one of these events is in the rows then; what is held later looks for itself.
-    await this.#reached.until(to);
-    const { read, commands, onApplied } = this.#options;
-    if (!(await anyHeld(read))) return;
+    const { read, commands, onReceipt } = this.#options;
     const byHash = new Map<string, { connectorType: ConnectorType; externalId: string }>();
-    for (const { data } of sent) {
-      for (const connectorType of receiptTypes) {
-        byHash.set(commands.externalHash(connectorType, data.externalId), {
-          connectorType,
-          externalId: data.externalId,
-        });
+    const hashes = await hashesWithReceipts(read, () => {
+      for (const { externalId } of sent.map(({ data }) => data)) {
+        for (const connectorType of receiptTypes)
+          byHash.set(commands.externalHash(connectorType, externalId), { connectorType, externalId });
       }
-    }
-    for (const externalHash of await heldAmong(read, [...byHash.keys()])) {
+      return [...byHash.keys()];
+    });
+    for (const externalHash of hashes) {
       const known = byHash.get(externalHash);
       if (!known) continue;
       const records = await this.#records(known.connectorType, known.externalId, externalHash);
-      if (records.length > 0) await commands.record(records);
-      for (const _ of records) onApplied?.(known.connectorType);
+      if (records.length === 0) continue;
+      await commands.record(records);
+      onReceipt?.(known.connectorType, 'applied', records.length);
     }
   }
 
@@ -113,22 +122,4 @@ class HeldReceipts {
     }
     return records;
   }
-}
-
-async function anyHeld(read: Queryable): Promise<boolean> {
-  const { rows } = await read.query<{ any: boolean }>({
-    name: 'receipts-any',
-    text: 'SELECT EXISTS (SELECT FROM held_receipts) AS any',
-    values: [],
-  });
-  return rows[0]?.any ?? false;
-}
-
-/** Those of these hashes that a receipt is held for. */
-async function heldAmong(read: Queryable, hashes: readonly string[]): Promise<string[]> {
-  const { rows } = await read.query<{ hash: string }>({
-    text: 'SELECT DISTINCT external_hash AS hash FROM held_receipts WHERE external_hash = ANY ($1::text[])',
-    values: [textArray(hashes)],
-  });
-  return rows.map(({ hash }) => hash);
 }

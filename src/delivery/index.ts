@@ -32,14 +32,24 @@ import type { TraceAttempt } from './attempt.ts';
 import { startChores } from './chores/index.ts';
 import { type DispatcherDepths, type DispatcherOptions, startDispatcher } from './dispatcher.ts';
 import { startHeldReceipts } from './held-receipts.ts';
-import { type ReceiptOutcome, Receipts } from './receipts.ts';
+import { type OnReceipt, Receipts, type ReceiptsOptions } from './receipts.ts';
 
 export type { DispatcherDepths, DispatcherOptions, DispatchOutcome } from './dispatcher.ts';
 export { deliveryMigrations } from './migrations.ts';
 export { defaultPace, type Pace } from './pacing.ts';
 export type { Projected } from './reached.ts';
-export type { ReceiptOutcome } from './receipts.ts';
+export type { OnReceipt, ReceiptOutcome, Receipts, ReceiptsOptions } from './receipts.ts';
 export { defaultSchedule, type Schedule } from './schedule.ts';
+export {
+  defaultWebhookSchedule,
+  startWebhooks,
+  type WebhookDepths,
+  type WebhookDialect,
+  type WebhookOutcome,
+  type WebhookSchedule,
+  type Webhooks,
+  type WebhooksOptions,
+} from './webhooks/index.ts';
 
 /** What delivery needs. */
 export interface DeliveryOptions extends Omit<DispatcherOptions, 'commands' | 'workspaces' | 'trace'> {
@@ -49,16 +59,15 @@ export interface DeliveryOptions extends Omit<DispatcherOptions, 'commands' | 'w
   /** Address of the database, for consumers' connections. */
   readonly url: string;
   /** Erases one stream in the log. Idempotent. */
-  readonly erase: (stream: string) => Promise<void>;
+  readonly erase: (streams: readonly string[]) => Promise<void>;
   readonly tracer?: Tracer;
-  readonly onReceipt?: (connectorType: Parameters<Receipts['receive']>[0], outcome: ReceiptOutcome) => void;
+  readonly onReceipt?: OnReceipt;
   /** See `ChoresOptions`. */
   readonly graceMs?: number;
 }
 
-/** Running delivery. */
-export interface Delivery {
-  readonly receipts: Receipts;
+/** Running delivery, but for taking receipts. */
+export interface DeliveryWork {
   /** Resolves when the first dispatches may leave. */
   readonly ready: Promise<void>;
   /** Rejects with an event that this code cannot read. */
@@ -68,16 +77,41 @@ export interface Delivery {
   stop(): Promise<void>;
 }
 
-/** Starts everything that delivery does. */
+/** Running delivery. */
+export interface Delivery extends DeliveryWork {
+  readonly receipts: Receipts;
+}
+
+/**
+ * Makes what takes providers' receipts, and nothing that sends: for a process that answers their callbacks while others
+ * deliver. To be stopped when nobody calls it any more.
+ */
+export function openReceipts(options: ReceiptsOptions): Receipts {
+  return new Receipts(options);
+}
+
+/** Starts everything that delivery does, taking receipts included. */
 export function startDelivery(options: DeliveryOptions): Delivery {
+  const work = startDeliveryWork(options);
+  const receipts = openReceipts(options);
+  return {
+    ...work,
+    receipts,
+    stop() {
+      receipts.stop();
+      return work.stop();
+    },
+  };
+}
+
+/** Starts what needs no callbacks: sending, applying held receipts, and the chores. Any number of processes share it. */
+export function startDeliveryWork(options: DeliveryOptions): DeliveryWork {
   const { tracer, commands, workspaces, onReceipt } = options;
   const pool: pg.Pool = consumerPool(options.url, { name: 'delivery', maxConnections: 4 });
   const dispatcher = startDispatcher({
     ...options,
     ...(tracer?.enabled && { trace: attemptSpans(tracer) }),
   });
-  const receipts = new Receipts(options);
-  const applied = onReceipt && ((type: Parameters<typeof onReceipt>[0]) => onReceipt(type, 'applied'));
   const { feed, read, projected, clock } = options;
   const held = startHeldReceipts({
     feed,
@@ -87,19 +121,17 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     clock,
     commands,
     workspaces,
-    ...(applied && { onApplied: applied }),
+    ...(onReceipt && { onReceipt }),
   });
   const chores = startChores({ ...options, pool, erasures: new ErasureCommands(options) });
   const done = Promise.all([dispatcher.done, held.done, chores.done]).then(() => {});
   done.catch(() => {});
   let stopped: Promise<void> | null = null;
   const stop = async () => {
-    receipts.stop();
     await Promise.all([dispatcher.stop(), held.stop(), chores.stop()]);
     await pool.end();
   };
   return {
-    receipts,
     ready: dispatcher.ready,
     done,
     depths: () => dispatcher.depths(),

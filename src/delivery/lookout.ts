@@ -25,11 +25,13 @@ const soonestMs = 10;
 
 /**
  * Tells which connectors have something due: at once, by hearing what is accepted, and by looking at the rows now and then,
- * so that nothing is lost when a wake is missed. A consumer group without a checkpoint, for that reason.
+ * so that nothing is lost when a wake is missed. A consumer group without a checkpoint, for that reason. Of several
+ * processes each hears some of what is accepted, by the partition; whose dispatch it is then, leases tell.
  */
 export class Lookout {
   readonly #options: LookoutOptions;
   #woken = new Map<string, readonly [number, number]>();
+  /** The highest position of what woke. */
   #wokenTo = 0n;
   #waking = false;
   #timer: NodeJS.Timeout | undefined;
@@ -39,15 +41,19 @@ export class Lookout {
     options.signal.addEventListener('abort', () => clearTimeout(this.#timer), { once: true });
   }
 
-  /** Hears what is accepted, and wakes once `ready` resolved. Rejects with an event that this code cannot read. */
+  /** Hears what is accepted once `ready` resolved. Rejects with an event that this code cannot read. */
   hear(ready: Promise<void>): Promise<void> {
     const { feed, projected, signal } = this.#options;
     const done = feed.consume(
       {
         group: 'dispatcher',
         maxBatchEvents: 2_000,
-        start: async () => projected.reached(),
-        handle: async (batch) => this.#hear(batch, ready),
+        // Up to there the first look at the rows finds everything; sooner it is not known where they are.
+        start: async () => {
+          await ready;
+          return projected.reached();
+        },
+        handle: async (batch) => this.#hear(batch),
       },
       signal,
     );
@@ -60,20 +66,19 @@ export class Lookout {
     if (!this.#options.signal.aborted) void this.#look();
   }
 
-  #hear({ events, to }: FeedBatch, ready: Promise<void>): bigint {
-    for (const { type, data } of events) {
+  #hear({ events, to }: FeedBatch): bigint {
+    for (const { type, data, position } of events) {
       if (type !== 'DispatchAccepted') continue;
       this.#woken.set(`${data.workspace}/${data.connector}`, [data.workspace, data.connector]);
-      this.#wokenTo = to;
+      if (position > this.#wokenTo) this.#wokenTo = position;
     }
-    if (this.#woken.size > 0 && !this.#waking) void this.#wake(ready);
+    if (this.#woken.size > 0 && !this.#waking) void this.#wake();
     return to;
   }
 
-  async #wake(ready: Promise<void>): Promise<void> {
+  async #wake(): Promise<void> {
     this.#waking = true;
     try {
-      await ready;
       while (this.#woken.size > 0) {
         const woken = this.#woken;
         this.#woken = new Map();

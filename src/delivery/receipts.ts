@@ -17,6 +17,9 @@ import { type Projected, Reached } from './reached.ts';
 /** What became of one receipt, for metrics. */
 export type ReceiptOutcome = 'applied' | 'held' | 'ambiguous';
 
+/** Told how many receipts of a connector type ended in a way, when that is stored. */
+export type OnReceipt = (connectorType: ConnectorType, outcome: ReceiptOutcome, count: number) => void;
+
 /** A connector, by workspace and number. */
 export interface ConnectorRef {
   readonly workspace: number;
@@ -38,7 +41,7 @@ export interface ReceiptsOptions extends MatcherOptions {
   readonly clock: Clock;
   /** How long a callback may wait for the rows before the provider is asked to send again; 5,000 ms unless told. */
   readonly maxWaitMs?: number;
-  readonly onReceipt?: (connectorType: ConnectorType, outcome: ReceiptOutcome) => void;
+  readonly onReceipt?: OnReceipt;
 }
 
 /** A receipt with the sender it names, hashed as connectors have it. */
@@ -152,7 +155,7 @@ export class Receipts implements ReceiptDoor {
     // one whose id becomes known later finds the receipt (`held-receipts.ts`). Between them none is lost.
     await this.#rowsCatchUp();
     const left = await this.#apply(connectorType, unmatched, connector);
-    for (const _ of left) this.#options.onReceipt?.(connectorType, 'held');
+    this.#tell(connectorType, 'held', left.length);
   }
 
   /** Ends what waits; for a stop. */
@@ -162,18 +165,24 @@ export class Receipts implements ReceiptDoor {
 
   /** Applies what matches, in order; answers what does not. */
   async #apply(connectorType: ConnectorType, receipts: readonly Named[], connector?: ConnectorRef): Promise<Named[]> {
-    const { clock, commands, onReceipt } = this.#options;
+    const { clock, commands } = this.#options;
     const records: DispatchRecord[] = [];
     const unmatched: Named[] = [];
+    let ambiguous = 0;
     for (const named of receipts) {
       const match = await this.#matcher.match(connectorType, named, connector);
       if (match === null) unmatched.push(named);
-      else if (match === 'ambiguous') onReceipt?.(connectorType, 'ambiguous');
+      else if (match === 'ambiguous') ambiguous++;
       else records.push(receiptRecord(match.dispatch, named.receipt, clock.now()));
     }
     if (records.length > 0) await commands.record(records);
-    for (const _ of records) onReceipt?.(connectorType, 'applied');
+    this.#tell(connectorType, 'applied', records.length);
+    this.#tell(connectorType, 'ambiguous', ambiguous);
     return unmatched;
+  }
+
+  #tell(connectorType: ConnectorType, outcome: ReceiptOutcome, count: number): void {
+    if (count > 0) this.#options.onReceipt?.(connectorType, outcome, count);
   }
 
   #senderHash(connectorType: ConnectorType, { senderId }: Receipt): string | null {

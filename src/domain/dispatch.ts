@@ -15,6 +15,8 @@ export interface DispatchState {
   readonly attempt: number;
   /** The provider's id, null until it took the dispatch. */
   readonly externalId: string | null;
+  /** When the next attempt was put off to, null when none was. */
+  readonly retryAt: number | null;
 }
 
 /** Commands of a dispatch. Times are milliseconds since the epoch. */
@@ -41,7 +43,7 @@ export type DispatchCommand =
 
 /** The rules of dispatches (MessageJS sheet, section 12). */
 export const dispatch: Aggregate<DispatchState, DispatchCommand> = {
-  initial: { status: 'none', workspace: 0, dispatch: '', connector: 0, attempt: 0, externalId: null },
+  initial: { status: 'none', workspace: 0, dispatch: '', connector: 0, attempt: 0, externalId: null, retryAt: null },
 
   decide(state, command) {
     if (command.command === 'AcceptDispatch') {
@@ -62,8 +64,10 @@ export const dispatch: Aggregate<DispatchState, DispatchCommand> = {
         return delivered ? [sent, event('DispatchDelivered', { ...ref, deliveredAt: sentAt })] : [sent];
       }
       case 'RecordDeferred': {
-        if (state.status !== 'pending') return [];
         const { attempt, retryAt, error } = command;
+        // Recorded again by who was not told that it stands.
+        const isRepeat = state.attempt === attempt && state.retryAt === retryAt;
+        if (state.status !== 'pending' || isRepeat) return [];
         return [event('DispatchDeferred', { ...ref, attempt, retryAt, error })];
       }
       case 'RecordFailed':
@@ -89,7 +93,7 @@ export const dispatch: Aggregate<DispatchState, DispatchCommand> = {
       case 'DispatchFailed':
         return { ...state, status: 'failed', attempt: happened.data.attempt };
       case 'DispatchDeferred':
-        return { ...state, attempt: happened.data.attempt };
+        return { ...state, attempt: happened.data.attempt, retryAt: happened.data.retryAt };
       default:
         return state;
     }

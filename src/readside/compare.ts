@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { projections as allProjections, type Projection } from '../../projections/index.ts';
-import { readCheckpoint } from '../feed/checkpoint.ts';
+import { readGroup } from '../feed/checkpoint.ts';
 import type { History } from '../feed/feed.ts';
 import { Builder } from './rebuild.ts';
 import { projectorGroup, tableNames } from './tables.ts';
@@ -14,8 +14,8 @@ export interface ProjectionComparison {
 }
 
 /**
- * Rebuilds every projection into a scratch schema, up to the projector's checkpoint, and compares the rows both ways, in
- * one snapshot: a server may go on meanwhile. The database is left as it was.
+ * Rebuilds every projection into a scratch schema, up to the projector's checkpoints, and compares the rows both ways, in
+ * one snapshot: servers may go on meanwhile. The database is left as it was.
  */
 export async function compareWithRebuild(
   url: string,
@@ -42,10 +42,13 @@ async function compareOne(client: pg.Client, projection: Projection, history: Hi
     await builder.catchUp();
     await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ');
     // A checkpoint that was taken back in a crash: nothing is compared with rows that lie ahead of it.
-    const position = await readCheckpoint(client, projectorGroup);
-    if (position < builder.position)
-      throw new Error(`the checkpoint went back from ${builder.position} to ${position}`);
-    await builder.catchUpWithin(position);
+    const to = await readGroup(client, projectorGroup);
+    const { at } = builder;
+    const isBack =
+      to.smallest < at.smallest ||
+      (to.partitions === at.partitions && to.positions.some((position, i) => position < (at.positions[i] ?? 0n)));
+    if (isBack) throw new Error(`the checkpoint went back from ${at.positions} to ${to.positions}`);
+    await builder.catchUpWithin(to);
     for (const table of tableNames(projection)) {
       const extra = await missingFrom(client, `read.${table}`, `${builder.schema}.${table}`);
       const missing = await missingFrom(client, `${builder.schema}.${table}`, `read.${table}`);

@@ -9,7 +9,12 @@
  * that it is stale. Where today's queries cannot read them, or there are none, `Projector.ready` waits for the rebuild: serve
  * no reads before it resolves. Two versions of the code side by side: each keeps the tables of its own version only.
  *
- * When Postgres is away the projector goes on from its checkpoint when it is back.
+ * The projector is a consumer group: any number of processes share the partitions of its feed. What is reached is the smallest
+ * position of all partitions, whatever process has them: processes tell each other by NOTIFY (`position-exchange.ts`), and the
+ * rows of the checkpoints tell what was not heard. A process without a projector knows in the same way (`watchCheckpoint`),
+ * and whoever waits, anywhere, makes all projectors hurry. A rebuild swaps in where each partition stands.
+ *
+ * When Postgres is away the projector goes on from its checkpoint when it is back; a rebuild that failed is begun again.
  */
 export { compareWithRebuild, type ProjectionComparison } from './compare.ts';
 export {
@@ -19,9 +24,10 @@ export {
   NotReachedError,
   PositionAheadError,
 } from './freshness.ts';
+export { type GroupLag, groupLag } from './lag.ts';
 export { readsideMigrations } from './migrations.ts';
 export { readPool } from './pool.ts';
-export { type PositionSource, watchCheckpoint } from './position-source.ts';
+export { type CheckpointWatch, type PositionSource, watchCheckpoint } from './position-source.ts';
 export {
   type Projector,
   type ProjectorBatch,

@@ -1,7 +1,12 @@
 import { projections as allProjections, type Projection } from '../../projections/index.ts';
-import { consumerPool, readCheckpoint, withCheckpoint } from '../feed/checkpoint.ts';
-import type { ConsumerLogger, Feed, History } from '../feed/feed.ts';
+import { UnknownEventError } from '../../schemas/index.ts';
+import { consumerPool, readGroup, withCheckpoint } from '../feed/checkpoint.ts';
+import type { ConsumerLogger, Feed, FeedBatch, History } from '../feed/feed.ts';
+import { sleep } from '../platform/clock.ts';
+import { type GroupLag, groupLag } from './lag.ts';
+import { PositionExchange } from './position-exchange.ts';
 import type { PositionSource } from './position-source.ts';
+import { GroupPositions } from './positions.ts';
 import { rebuildProjection } from './rebuild.ts';
 import { applySettings, ensureTables, projectorGroup, type ToRebuild, tableVersions } from './tables.ts';
 
@@ -33,18 +38,26 @@ export interface ProjectorOptions {
    * statements of a batch cost about as much as the rows of a hundred sends. Default 50.
    */
   readonly batchIntervalMs?: number;
+  /**
+   * Other processes project too, or read these rows: they are told how far this one is, and it hears when somebody there
+   * waits. Costs a connection and a NOTIFY after a batch. Default: when the feed has several partitions.
+   */
+  readonly shared?: boolean;
 }
 
 /** The running projector. */
 export interface Projector extends PositionSource {
-  /** Resolves when today's queries can read every projection. Rejects when a rebuild that has to come first fails. */
+  /**
+   * Resolves when today's queries can read every projection. Rejects when a rebuild that has to come first meets an event
+   * that this code cannot read, or the projector is stopped; other failures are tried again.
+   */
   readonly ready: Promise<void>;
   /** Resolves when the projector has stopped; rejects with an event that this code cannot read. */
   readonly done: Promise<void>;
   /** Names of the projections whose tables are not of this code's version. */
   outdated(): string[];
-  /** How far the rows are behind the log, in events and in seconds of the oldest one that is missing or about so. */
-  lag(): Promise<{ events: number; seconds: number }>;
+  /** How far the rows are behind the log, whatever process writes them: in events, counted up to 10,000, and in seconds. */
+  lag(): Promise<GroupLag>;
   /** Ends after the batch at hand. */
   stop(): Promise<void>;
 }
@@ -56,37 +69,51 @@ export async function startProjector(options: ProjectorOptions): Promise<Project
   return running;
 }
 
+/** Waits of a rebuild that failed, doubled with every failure in a row. */
+const rebuildAgainMs = { first: 1_000, most: 60_000 } as const;
+/** For so long after somebody in another process waited batches begin at once: it says so again in the meantime. */
+const hurryMs = 150;
+
 class RunningProjector implements Projector {
   readonly #options: ProjectorOptions;
   readonly #projections: readonly Projection[];
   readonly #pool: ReturnType<typeof consumerPool>;
   readonly #abort = new AbortController();
-  readonly #watchers = new Set<() => void>();
   readonly #outdated = new Set<string>();
-  #position = 0n;
+  readonly #positions = new GroupPositions();
+  readonly #exchange: PositionExchange | null;
   #batchAt = Number.NEGATIVE_INFINITY;
+  #hurriedUntil = Number.NEGATIVE_INFINITY;
   #hurry: (() => void) | null = null;
   #rebuilds: Promise<void> = Promise.resolve();
+  #lag: Promise<GroupLag> | null = null;
   #stopped: Promise<void> | null = null;
   ready: Promise<void> = Promise.resolve();
   done: Promise<void> = Promise.resolve();
 
   constructor(options: ProjectorOptions) {
+    const { url, feed, projections = allProjections, shared = feed.partitions > 1 } = options;
     this.#options = options;
-    this.#projections = options.projections ?? allProjections;
-    this.#pool = consumerPool(options.url, { name: 'projector', settings: { search_path: 'read', ...applySettings } });
+    this.#projections = projections;
+    const settings = { search_path: 'read', ...applySettings };
+    this.#pool = consumerPool(url, { name: 'projector', maxConnections: shared ? 3 : 2, settings });
+    const [pool, positions] = [this.#pool, this.#positions];
+    const onHurry = () => {
+      this.#hurriedUntil = performance.now() + hurryMs;
+      this.#hurry?.();
+    };
+    this.#exchange = shared ? new PositionExchange({ pool, group: projectorGroup, positions, onHurry }) : null;
   }
 
   async start(): Promise<void> {
-    const toRebuild = await ensureTables(this.#pool, this.#projections).catch(async (error: unknown) => {
+    const toRebuild = await this.#open().catch(async (error: unknown) => {
+      await this.#exchange?.stop();
       await this.#pool.end();
       throw error;
     });
     for (const { projection } of toRebuild) this.#outdated.add(projection.name);
-    this.#position = await readCheckpoint(this.#pool, projectorGroup);
     // What cannot be read has to come first.
-    const unreadable = toRebuild.filter(({ readable }) => !readable);
-    this.ready = this.#rebuildAll(unreadable);
+    this.ready = this.#rebuildAll(toRebuild.filter(({ readable }) => !readable));
     this.ready.catch(() => {});
     this.#rebuilds = this.ready
       .then(() => this.#rebuildAll(toRebuild.filter(({ readable }) => readable)))
@@ -104,30 +131,47 @@ class RunningProjector implements Projector {
     this.done.catch(() => {});
   }
 
+  async #open(): Promise<ToRebuild[]> {
+    const toRebuild = await ensureTables(this.#pool, this.#projections, this.#options.feed.partitions);
+    this.#positions.set((await readGroup(this.#pool, projectorGroup)).positions);
+    await this.#exchange?.start();
+    return toRebuild;
+  }
+
   async #rebuildAll(toRebuild: readonly ToRebuild[]): Promise<void> {
+    for (const { projection } of toRebuild) await this.#rebuild(projection);
+  }
+
+  /** Rebuilds one projection, again after every failure but those that would come again. */
+  async #rebuild(projection: Projection): Promise<void> {
     const { url, history, logger } = this.#options;
-    for (const { projection } of toRebuild) {
-      const { name, version } = projection;
+    const { signal } = this.#abort;
+    const { name, version } = projection;
+    for (let againInMs: number = rebuildAgainMs.first; ; againInMs = Math.min(againInMs * 2, rebuildAgainMs.most)) {
       logger.info({ projection: name, version }, 'rebuilding a projection');
       try {
-        await rebuildProjection(projection, { url, history, onlyIfOutdated: true, signal: this.#abort.signal });
+        await rebuildProjection(projection, { url, history, onlyIfOutdated: true, signal });
+        break;
       } catch (error) {
-        if (!this.#abort.signal.aborted)
-          logger.error({ projection: name, err: error }, 'the rebuild of a projection failed');
-        throw error;
+        signal.throwIfAborted();
+        const isFinal = error instanceof UnknownEventError;
+        const fields = { projection: name, err: error, ...(!isFinal && { againInMs }) };
+        logger.error(fields, 'the rebuild of a projection failed');
+        if (isFinal) throw error;
       }
-      this.#outdated.delete(name);
-      logger.info({ projection: name, version }, 'rebuilt a projection');
+      await sleep(againInMs, signal);
     }
+    this.#outdated.delete(name);
+    logger.info({ projection: name, version }, 'rebuilt a projection');
   }
 
   async #start(partition: number): Promise<bigint> {
-    const position = await readCheckpoint(this.#pool, projectorGroup, partition);
-    this.#reach(position);
-    return position;
+    const group = await readGroup(this.#pool, projectorGroup);
+    this.#positions.set(group.positions);
+    return group.positions[partition] ?? group.smallest;
   }
 
-  async #handle(batch: Parameters<typeof withCheckpoint>[2]): Promise<bigint> {
+  async #handle(batch: FeedBatch): Promise<bigint> {
     this.#batchAt = performance.now();
     const position = await withCheckpoint(
       this.#pool,
@@ -145,7 +189,8 @@ class RunningProjector implements Projector {
       },
       { durable: false },
     );
-    this.#reach(position);
+    this.#positions.reach(batch.partition, position);
+    this.#exchange?.announce(batch.partition, position);
     const last = batch.events.at(-1);
     this.#options.onBatch?.({
       position,
@@ -158,8 +203,9 @@ class RunningProjector implements Projector {
 
   /** Until the interval since the last batch is over; not at all while somebody waits for the rows. */
   #gather(): Promise<void> | undefined {
-    const restMs = (this.#options.batchIntervalMs ?? 50) - (performance.now() - this.#batchAt);
-    if (restMs <= 0 || this.#watchers.size > 0) return undefined;
+    const now = performance.now();
+    const restMs = (this.#options.batchIntervalMs ?? 50) - (now - this.#batchAt);
+    if (restMs <= 0 || this.#positions.watched || now < this.#hurriedUntil) return undefined;
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, restMs);
       this.#hurry = () => {
@@ -169,14 +215,8 @@ class RunningProjector implements Projector {
     });
   }
 
-  #reach(position: bigint): void {
-    if (position <= this.#position) return;
-    this.#position = position;
-    for (const watcher of [...this.#watchers]) watcher();
-  }
-
   reached(): bigint {
-    return this.#position;
+    return this.#positions.smallest;
   }
 
   rebuilding(): boolean {
@@ -188,18 +228,18 @@ class RunningProjector implements Projector {
   }
 
   watch(onReached: () => void): () => void {
-    this.#watchers.add(onReached);
+    const unwatch = this.#positions.watch(onReached);
     this.#hurry?.();
-    return () => this.#watchers.delete(onReached);
+    // What is missing may be another process's to do.
+    this.#exchange?.hurry();
+    return unwatch;
   }
 
-  async lag(): Promise<{ events: number; seconds: number }> {
-    const head = await this.#options.history.head();
-    if (head <= this.#position) return { events: 0, seconds: 0 };
-    // The age of the first event that is missing.
-    const { events } = await this.#options.history.page(this.#position, 1);
-    const seconds = events[0] ? Math.max(0, (Date.now() - events[0].at) / 1000) : 0;
-    return { events: Number(head - this.#position), seconds };
+  lag(): Promise<GroupLag> {
+    this.#lag ??= groupLag(this.#pool, this.#options.history, projectorGroup).finally(() => {
+      this.#lag = null;
+    });
+    return this.#lag;
   }
 
   stop(): Promise<void> {
@@ -208,10 +248,12 @@ class RunningProjector implements Projector {
   }
 
   async #stop(): Promise<void> {
-    this.#abort.abort();
+    this.#abort.abort(new Error('stopped'));
     this.#hurry?.();
     await this.done.catch(() => {});
     await this.#rebuilds;
+    await this.#exchange?.stop();
+    await this.#lag?.catch(() => {});
     await this.#pool.end();
   }
 }

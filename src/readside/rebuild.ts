@@ -1,9 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { type Projection, projections } from '../../projections/index.ts';
-import { connectionOptions, lockCheckpoint, readCheckpoint } from '../feed/checkpoint.ts';
-import type { History } from '../feed/feed.ts';
-import { applySettings, dropTables, projectorGroup, register, tableNames, tableVersions } from './tables.ts';
+import { connectionOptions, GroupCheckpoint, readGroup } from '../feed/checkpoint.ts';
+import type { History, RecordedEvent } from '../feed/feed.ts';
+import {
+  applySettings,
+  dropTables,
+  lockProjector,
+  projectorGroup,
+  register,
+  tableNames,
+  tableVersions,
+} from './tables.ts';
 
 /** There is no projection of this name. */
 export class UnknownProjectionError extends Error {
@@ -17,8 +25,8 @@ export class UnknownProjectionError extends Error {
 export interface RebuildOptions {
   readonly url: string;
   readonly history: History;
-  /** Told after every page: how far it is, and where the log ends. */
-  readonly onProgress?: (position: bigint, head: bigint) => void;
+  /** Told at the beginning and after every page: how far it is, and how far it has to get. */
+  readonly onProgress?: (position: bigint, to: bigint) => void;
   readonly signal?: AbortSignal;
   /** Events of one page. Default 5000. */
   readonly pageEvents?: number;
@@ -62,15 +70,18 @@ export async function rebuildProjection(name: string | Projection, options: Rebu
   }
 }
 
-/** Fills the tables of a projection in a schema of their own. */
+/**
+ * Fills the tables of a projection in a schema of their own: with what the projector has done, which is told per partition.
+ * Events are applied in the order of the log; those that a partition further ahead has done come before others'.
+ */
 export class Builder {
   readonly #client: pg.Client;
   readonly #projection: Projection;
   readonly #history: History;
   readonly #pageEvents: number;
   readonly schema: string;
-  /** Everything up to here is in the tables. */
-  position = 0n;
+  /** What is in the tables: all that was done here. */
+  at = new GroupCheckpoint([], []);
 
   constructor(client: pg.Client, projection: Projection, schema: string, history: History, pageEvents = 5_000) {
     this.#client = client;
@@ -88,35 +99,63 @@ export class Builder {
     await this.#client.query(this.#projection.tables);
   }
 
-  /** Goes up to the projector's checkpoint, in steps that are each a transaction. */
+  /** Goes up to about where the projector is, in steps that are each a transaction. After a failure: not again. */
   async catchUp(options: Pick<RebuildOptions, 'onProgress' | 'signal'> = {}): Promise<void> {
     for (;;) {
-      options.signal?.throwIfAborted();
-      const to = await readCheckpoint(this.#client, projectorGroup);
-      options.onProgress?.(this.position, to);
-      if (to <= this.position) return;
-      await this.#client.query('BEGIN');
-      const reached = await this.#page(this.position, to);
-      await this.#client.query('COMMIT');
-      this.position = reached;
+      const to = await readGroup(this.#client, projectorGroup);
+      const applied = await this.#goTo(to, (events) => this.#applyDurably(events), options);
+      this.at = to;
+      if (applied <= this.#pageEvents) return;
     }
   }
 
-  /** Goes on from `position` up to `to` within the running transaction. `position` stays: the transaction may fail. */
-  async catchUpWithin(to: bigint): Promise<void> {
-    for (let at = this.position; at < to; ) at = await this.#page(at, to);
+  /** Goes on to where the projector is, within the running transaction. `at` stays: the transaction may fail. */
+  async catchUpWithin(to: GroupCheckpoint): Promise<void> {
+    await this.#goTo(to, (events) => this.#projection.apply(this.#client, events));
   }
 
-  /** Applies one page after `from`, of what lies up to `to`. Answers where the next one begins. */
-  async #page(from: bigint, to: bigint): Promise<bigint> {
-    const page = await this.#history.page(from, this.#pageEvents);
-    const events = page.position <= to ? page.events : page.events.filter((event) => event.position <= to);
-    if (events.length > 0) await this.#projection.apply(this.#client, events);
-    return page.atHead || page.position > to ? to : page.position;
+  /** Applies what was done at `to` and not at `at`; answers how many events that were. */
+  async #goTo(
+    to: GroupCheckpoint,
+    apply: (events: readonly RecordedEvent[]) => Promise<void>,
+    { onProgress, signal }: Pick<RebuildOptions, 'onProgress' | 'signal'> = {},
+  ): Promise<number> {
+    let applied = 0;
+    let from = this.at.smallest;
+    onProgress?.(from, to.largest);
+    while (from < to.largest) {
+      signal?.throwIfAborted();
+      const page = await this.#history.page(from, this.#pageEvents);
+      const events = page.events.flatMap((event) => newlyDone(event, this.at, to) ?? []);
+      if (events.length > 0) await apply(events);
+      applied += events.length;
+      from = page.atHead || page.position > to.largest ? to.largest : page.position;
+      onProgress?.(from, to.largest);
+    }
+    return applied;
+  }
+
+  async #applyDurably(events: readonly RecordedEvent[]): Promise<void> {
+    await this.#client.query('BEGIN');
+    await this.#projection.apply(this.#client, events);
+    await this.#client.query('COMMIT');
   }
 }
 
-/** Puts the new tables in the place of the old ones, at the projector's checkpoint. */
+/** What of an event is done at `now` and was not at `before`; null for nothing. */
+function newlyDone(event: RecordedEvent, before: GroupCheckpoint, now: GroupCheckpoint): RecordedEvent | null {
+  if (event.position <= before.smallest) return null;
+  const done = now.done(event);
+  const had = done && before.done(done);
+  if (!had) return done;
+  // Of what is about many keys a part may be done.
+  if (had.type !== 'DispatchesErased' || done.type !== 'DispatchesErased' || had === done) return null;
+  const known = new Set(had.data.items.map(({ dispatch }) => dispatch));
+  const items = done.data.items.filter(({ dispatch }) => !known.has(dispatch));
+  return { ...done, data: { ...done.data, items } };
+}
+
+/** Puts the new tables in the place of the old ones, where the projector stands in each partition. */
 async function swap(
   client: pg.Client,
   projection: Projection,
@@ -127,8 +166,7 @@ async function swap(
     signal?.throwIfAborted();
     await client.query('BEGIN');
     try {
-      const position = await lockCheckpoint(client, projectorGroup);
-      await builder.catchUpWithin(position);
+      await builder.catchUpWithin(await lockProjector(client));
       await client.query(`SET LOCAL lock_timeout = ${lockTimeoutMs}`);
       await dropTables(client, projection);
       for (const table of tableNames(projection)) {

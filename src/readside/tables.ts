@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import type { Projection } from '../../projections/index.ts';
-import { lockCheckpoint } from '../feed/checkpoint.ts';
+import { type GroupCheckpoint, lockCheckpoint, readGroup, takeOverGroup } from '../feed/checkpoint.ts';
 import { inTransaction } from '../platform/postgres.ts';
 
 /** The consumer group that all projections share. */
@@ -51,24 +51,37 @@ export async function dropTables(client: pg.ClientBase, projection: Projection):
   if (tables.length > 0) await client.query(`DROP TABLE ${tables.map((table) => `read.${table}`).join(', ')}`);
 }
 
+/** Where the projector stands, all its rows locked to the end of the transaction: nothing is projected meanwhile. */
+export async function lockProjector(client: pg.ClientBase): Promise<GroupCheckpoint> {
+  for (let tries = 1; ; tries++) {
+    const group = await readGroup(client, projectorGroup, { lock: true });
+    if (group.partitions > 0) return group;
+    // Rows that were made anew while we waited for the old ones are seen now; where there are none, one is made.
+    if (tries > 1) await lockCheckpoint(client, projectorGroup);
+  }
+}
+
 /** A projection whose tables have to be rebuilt; `readable` when the ones there are serve today's queries meanwhile. */
 export interface ToRebuild {
   readonly projection: Projection;
   readonly readable: boolean;
 }
 
-/** Makes the tables that can be made at once: all of them while nothing was projected. Answers what has to be rebuilt. */
-export function ensureTables(pool: pg.Pool, projections: readonly Projection[]): Promise<ToRebuild[]> {
+/**
+ * Makes the tables that can be made at once: all of them while nothing was projected. Answers what has to be rebuilt. A group
+ * that has no rows yet gets those of so many partitions.
+ */
+export async function ensureTables(
+  pool: pg.Pool,
+  projections: readonly Projection[],
+  partitions: number,
+): Promise<ToRebuild[]> {
+  if ((await readGroup(pool, projectorGroup)).partitions === 0) await takeOverGroup(pool, projectorGroup, partitions);
   return inTransaction(pool, async (client) => {
-    const position = await lockCheckpoint(client, projectorGroup);
+    const { largest } = await lockProjector(client);
     const versions = await tableVersions(client);
     const outdated = projections.filter(({ name, version }) => versions.get(name) !== version);
-    if (position > 0n) {
-      return outdated.map((projection) => {
-        const version = versions.get(projection.name);
-        return { projection, readable: version !== undefined && isReadable(projection, version) };
-      });
-    }
+    if (largest > 0n) return outdated.map((projection) => ({ projection, readable: isReadable(projection, versions) }));
     await client.query('SET LOCAL search_path = read');
     for (const projection of outdated) {
       await dropTables(client, projection);
@@ -79,6 +92,8 @@ export function ensureTables(pool: pg.Pool, projections: readonly Projection[]):
   });
 }
 
-function isReadable(projection: Projection, version: number): boolean {
+/** Whether today's queries can read the tables that a projection has. */
+export function isReadable(projection: Projection, versions: ReadonlyMap<string, number>): boolean {
+  const version = versions.get(projection.name) ?? -1;
   return version >= projection.readableFrom && version <= projection.version;
 }

@@ -131,3 +131,16 @@ t.test('pace: no more leave in a second than allowed', async (t) => {
   // Fifteen at ten a second cannot take less than 1.4 s, wherever they are late.
   t.ok((times.at(-1) ?? 0) - (times[0] ?? 0) >= 1_300, `${(times.at(-1) ?? 0) - (times[0] ?? 0)} ms`);
 });
+
+t.test('a deferral that is recorded again, by who was not told that it stands, stands once', async (t) => {
+  const world = await deliveryWorld(t);
+  const project = await makeProject(world.node);
+  const [dispatch = ''] = await project.send(...recipients(1));
+  const { commands } = world.node;
+  const known = await commands.dispatch(dispatch);
+  const deferral = { command: 'RecordDeferred', attempt: 1, retryAt: Date.now() + 60_000, error: 'later' } as const;
+  for (let i = 0; i < 3; i++) await commands.record([{ dispatch, command: deferral, known }]);
+  await commands.record([{ dispatch, command: { ...deferral, attempt: 2 }, known }]);
+  await world.journal.caughtUp();
+  t.same(world.journal.of(dispatch), ['DispatchAccepted', 'DispatchDeferred', 'DispatchDeferred']);
+});

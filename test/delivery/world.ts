@@ -28,6 +28,7 @@ import {
   deliveryMigrations,
   startDelivery,
 } from '../../src/delivery/index.ts';
+import type { Feed } from '../../src/feed/feed.ts';
 import { feedMigrations } from '../../src/feed/migrations.ts';
 import { openTailFeed } from '../../src/feed/tail.ts';
 import { logMigrations } from '../../src/log/migrations.ts';
@@ -39,6 +40,7 @@ import { migrate } from '../../src/platform/migrate.ts';
 import { openPool } from '../../src/platform/postgres.ts';
 import {
   type Projector,
+  type ProjectorOptions,
   projectorGroup,
   readPool,
   readsideMigrations,
@@ -155,8 +157,12 @@ export interface World {
   /** The first node. */
   readonly node: Node;
   /** Whoever takes callbacks; none until a test says. */
-  callbacks: Delivery | null;
+  callbacks: Pick<Delivery, 'receipts'> | null;
   openNode(clock?: Clock): Promise<Node>;
+  /** The log. */
+  readonly log: PostgresLog;
+  /** One more projector, as another process has one. */
+  project(options: Partial<ProjectorOptions>): Promise<Projector>;
   /** Resolves when the rows show everything that the log holds now. */
   projected(): Promise<void>;
   ask<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<Row[]>;
@@ -175,8 +181,15 @@ export interface Project {
 
 const secret = (filler: number) => Buffer.alloc(32, filler);
 
+/** Makes the feed of the first node, which projects, and of all others that do not bring their own. */
+export type FeedMaker = (log: PostgresLog, pool: pg.Pool) => Feed;
+
 /** Makes a world that ends with `t`. */
-export async function deliveryWorld(t: Test, sandboxOptions: Parameters<typeof startSandbox>[0] = {}): Promise<World> {
+export async function deliveryWorld(
+  t: Test,
+  sandboxOptions: Parameters<typeof startSandbox>[0] = {},
+  feedOf: FeedMaker = (log) => openTailFeed(log, silent),
+): Promise<World> {
   const { url } = await testDatabase(t, { template });
   const own = openPool({ url, name: 'test', maxConnections: 4 });
   t.teardown(() => own.end());
@@ -184,12 +197,16 @@ export async function deliveryWorld(t: Test, sandboxOptions: Parameters<typeof s
   t.teardown(() => sandbox.close());
   const log = await openPostgresLog({ url, codec });
   t.teardown(() => log.close());
-  const projector = await startProjector({ url, feed: openTailFeed(log, silent), history: log, logger: silent });
-  t.teardown(() => projector.stop());
-  await projector.ready;
+  const project = async (options: Partial<ProjectorOptions>) => {
+    const running = await startProjector({ url, feed: feedOf(log, own), history: log, logger: silent, ...options });
+    t.teardown(() => running.stop());
+    await running.ready;
+    return running;
+  };
+  const projector = await project({});
   const read = readPool(url);
   t.teardown(() => read.end());
-  const parts = { t, url, read, projector, sandbox, callbackUrl: '' };
+  const parts = { t, url, read, projector, sandbox, feedOf, callbackUrl: '' };
   const node = await openNode(parts, systemClock);
   const world: World = {
     url,
@@ -197,6 +214,8 @@ export async function deliveryWorld(t: Test, sandboxOptions: Parameters<typeof s
     projector,
     read,
     node,
+    log,
+    project,
     journal: new Journal(t, log),
     callbacks: null,
     openNode: (clock = systemClock) => openNode(parts, clock),
@@ -224,11 +243,12 @@ interface NodeParts {
   readonly read: pg.Pool;
   readonly projector: Projector;
   readonly sandbox: Sandbox;
+  readonly feedOf: FeedMaker;
   callbackUrl: string;
 }
 
 async function openNode(parts: NodeParts, clock: Clock): Promise<Node> {
-  const { t, url, read, projector, sandbox } = parts;
+  const { t, url, read, projector, sandbox, feedOf } = parts;
   const log = await openPostgresLog({ url, codec });
   const pool = openPool({ url, name: 'test-node', maxConnections: 8 });
   const door = new CommandDoor({ log, clock });
@@ -254,7 +274,7 @@ async function openNode(parts: NodeParts, clock: Clock): Promise<Node> {
   const monthlyQuota = { free: 0, pro: 0, enterprise: 0 };
   const commands = new DispatchCommands({ door, quota, idKey: secret(4), monthlyQuota, defaultTier: 'free' });
   const options: DeliveryOptions = {
-    feed: openTailFeed(log, silent),
+    feed: feedOf(log, pool),
     read,
     work: pool,
     projected: projector,

@@ -78,7 +78,7 @@ function nothingBut(status: string, but: Partial<Record<Name, string>> = {}): Re
 
 const table: Record<keyof typeof histories, Record<Name, string>> = {
   pending: whilePending,
-  deferred: whilePending,
+  deferred: { ...whilePending, deferred: '= pending' },
   sent: nothingBut('sent', {
     'receipt: delivered': 'DispatchDelivered = delivered',
     'receipt: delivered, unnamed': 'DispatchDelivered = delivered',
@@ -127,6 +127,10 @@ t.test('what the events say', async (t) => {
       ],
       'a receipt that overtakes the answer tells of the attempt under way',
     );
+  const later = { command: 'RecordDeferred', attempt: 1, retryAt: 9_000, error: 'later' } as const;
+  given(t, dispatch, [accepted, deferred])
+    .when(later)
+    .yields([event('DispatchDeferred', { ...ref, attempt: 1, retryAt: 9_000, error: 'later' })], 'another deferral');
   given(t, dispatch, [accepted, sent])
     .when(receipt('failed', 'x1'))
     .yields([event('DispatchFailed', { ...ref, error: 'gone', attempt: 1 })]);

@@ -369,7 +369,7 @@ t.test('accounts, projects of an owner, senders and held receipts', async (t) =>
   t.same(await heldReceiptsFor(db, { ...wanted, nowMs: at + dayMs }), [], 'after a day they count no more');
   t.same(await heldReceiptsFor(db, { ...wanted, connectorType: 'twilio' }), []);
 
-  await applyAll(db, [[recorded(event('WorkspaceDeleted', { workspace: 6, owner }), at + dayMs + 1)]]);
+  await applyAll(db, [[recorded(event('WorkspaceDeleted', { workspace: 6, owner }), at + dayMs + 60_000)]]);
   t.equal(await findTemplate(db, 6, 2), null, 'what is in a deleted workspace does not exist');
   t.equal(await findConnector(db, 6, 1), null);
   t.same(await connectorsBySender(db, 'sender'), []);

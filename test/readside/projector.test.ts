@@ -104,13 +104,13 @@ t.test('a rebuild beside a running projector, with reads going on', async (t) =>
 });
 
 /** The projections of newer code: accounts have one more column, and there is one projection more. */
-function newer(readableFrom: number): typeof projections {
+function newer(readable: 'readable' | 'unreadable'): typeof projections {
   return projections.map((projection) =>
     projection.name === 'accounts'
       ? {
           ...projection,
-          version: 2,
-          readableFrom,
+          version: projection.version + 1,
+          readableFrom: projection.version + (readable === 'readable' ? 0 : 1),
           tables: projection.tables.replace('  tier text,', "  tier text,\n  colour text NOT NULL DEFAULT 'blue',"),
         }
       : projection,
@@ -127,7 +127,7 @@ t.test('newer code rebuilds what it changed; its old tables serve meanwhile if t
   await old.stop();
   await appendSteps(on.log, maker.steps.slice(half));
 
-  const projector = await on.project({ projections: newer(1) });
+  const projector = await on.project({ projections: newer('readable') });
   t.same(projector.outdated(), ['accounts']);
   t.ok(projector.rebuilding(), 'freshness is told');
   await projector.ready;
@@ -136,7 +136,7 @@ t.test('newer code rebuilds what it changed; its old tables serve meanwhile if t
   await caughtUp(on.log, projector);
   const { rows } = await on.reads.query('SELECT DISTINCT colour FROM accounts');
   t.same(rows, [{ colour: 'blue' }]);
-  t.same(await compareWithRebuild(on.url, on.log, newer(1)), equal);
+  t.same(await compareWithRebuild(on.url, on.log, newer('readable')), equal);
   await projector.stop();
 
   // The older code again, as when a deployment is taken back: it leaves the newer tables alone, and rebuilds its own.
@@ -153,13 +153,13 @@ t.test('tables that the queries cannot read, and new ones, are there when the pr
   const old = await on.project({ projections: withoutIds });
   await caughtUp(on.log, old);
   await old.stop();
-  const projector = await on.project({ projections: newer(2) });
+  const projector = await on.project({ projections: newer('unreadable') });
   await projector.ready;
   await on.reads.query('SELECT colour FROM accounts');
   const { rows } = await on.reads.query("SELECT id FROM highest_ids WHERE workspace = 0 AND kind = 'workspace'");
   t.ok(rows[0]?.id >= 10);
   await caughtUp(on.log, projector);
-  t.same(await compareWithRebuild(on.url, on.log, newer(2)), equal);
+  t.same(await compareWithRebuild(on.url, on.log, newer('unreadable')), equal);
 });
 
 t.test('projectors that are killed and begun again, and two at once, project every event once', async (t) => {
@@ -180,7 +180,7 @@ t.test('projectors that are killed and begun again, and two at once, project eve
   await caughtUp(on.log, second);
   t.equal(await readCheckpoint(on.pool, projectorGroup), await on.log.head());
   t.same(await compareWithRebuild(on.url, on.log), equal);
-  t.same(await first.lag(), { events: 0, seconds: 0 });
+  t.match(await first.lag(), { events: 0, seconds: 0 });
 });
 
 t.test('every table is described, and readable by the role for readers', async (t) => {

@@ -1,0 +1,254 @@
+import type pg from 'pg';
+import { type EventCodec, UnknownEventError } from '../../schemas/index.ts';
+import { moveOffset, PartitionsChangedError, readOffset } from './checkpoint.ts';
+import type { Consuming } from './consuming.ts';
+import type { ConsumerLogger, History } from './feed.ts';
+import { PartitionReader } from './partition-reader.ts';
+import { decodeRecord, type FeedRecord } from './records.ts';
+
+/** What a member of a group needs of a Kafka client. Offsets are those of the group's topic. */
+export interface GroupClient {
+  /** The next records of a partition are those from an offset on. */
+  seek(partition: number, offset: bigint): void;
+  /** Tells Kafka's tools how far a partition was read. */
+  commit(partition: number, offset: bigint): Promise<void>;
+  /** Where each partition begins, with the oldest record that stands, and ends, with the one to come. */
+  ends(): Promise<ReadonlyMap<number, { readonly low: bigint; readonly high: bigint }>>;
+  /** The first records of each partition that were written at this time (milliseconds since the epoch) or later. */
+  offsetsAt(time: number): Promise<ReadonlyMap<number, bigint>>;
+}
+
+/** Records of one partition, as they were fetched. */
+export interface FetchedRecords {
+  readonly partition: number;
+  readonly records: readonly { readonly offset: string; readonly value: Buffer | null }[];
+  /** Asked as often as one likes; rejects when the group has changed. */
+  heartbeat(): Promise<void>;
+  /** False once the client was told to stop, or to go on elsewhere. */
+  isCurrent(): boolean;
+  /** The next records are those after this offset. */
+  resolve(offset: bigint): void;
+}
+
+/** What a member needs. */
+export interface GroupMemberOptions {
+  readonly client: GroupClient;
+  readonly topic: string;
+  readonly partitions: number;
+  readonly consuming: Consuming;
+  readonly pool: pg.Pool;
+  readonly history: Pick<History, 'page'>;
+  readonly codec: EventCodec;
+  readonly logger: ConsumerLogger;
+  readonly onHole?: ((group: string, partition: number, from: bigint, to: bigint) => void) | undefined;
+  /** Milliseconds without anything fetched after which it is asked whether there is more. */
+  readonly watchdogMs: number;
+}
+
+const heartbeatEveryMs = 500;
+const commitEveryMs = 1_000;
+/** Records that had nothing new are noted this often, so that an idle partition's marks are not read again. */
+const noteOffsetEveryMs = 10_000;
+/** How much the clocks of a relay and of who appended may differ. */
+const clockSkewMs = 60_000;
+/** A member that is given no partitions, not even none, for so long is begun again. */
+const joinWithinMs = 30_000;
+
+/** A partition that is ours at the moment. */
+interface Held {
+  readonly reader: PartitionReader;
+  /** Offset of the next record, null until there was one. */
+  next: bigint | null;
+  committedAt: number;
+  notedAt: number;
+}
+
+/** One process's part in a consumer group: what is done with the partitions it is given. */
+export class GroupMember {
+  readonly #options: GroupMemberOptions;
+  readonly #failed = Promise.withResolvers<never>();
+  #held = new Map<number, Promise<Held>>();
+  #seen = new Set<number>();
+  #busy = false;
+  #ended = false;
+  #joined = false;
+  #heardAt = performance.now();
+  readonly #watchdog: NodeJS.Timeout;
+
+  constructor(options: GroupMemberOptions) {
+    this.#options = options;
+    this.failed.catch(() => {});
+    const every = Math.min(2_000, options.watchdogMs / 2);
+    this.#watchdog = setInterval(() => void this.#watch().catch(() => {}), every);
+  }
+
+  /** Rejects with what ends this session. */
+  get failed(): Promise<never> {
+    return this.#failed.promise;
+  }
+
+  fail(error: unknown): void {
+    this.#failed.reject(error);
+  }
+
+  /** These partitions are ours from now on, and no others. */
+  assigned(partitions: readonly number[]): void {
+    this.#joined = true;
+    this.#heardAt = performance.now();
+    this.#held = new Map();
+    for (const partition of partitions) this.#hold(partition).catch(() => {});
+  }
+
+  /** Ends the work at hand after its present step. */
+  stop(): void {
+    this.#ended = true;
+    clearInterval(this.#watchdog);
+  }
+
+  /** Does what is new in fetched records. Resolves also when that failed for good: `failed` tells. */
+  async take(fetched: FetchedRecords): Promise<void> {
+    this.#busy = true;
+    const alive = { group: true };
+    const beat = setInterval(() => {
+      fetched.heartbeat().catch(() => {
+        alive.group = false;
+      });
+    }, heartbeatEveryMs);
+    try {
+      await this.#take(fetched, () => alive.group && !this.#over && fetched.isCurrent());
+    } finally {
+      clearInterval(beat);
+      this.#busy = false;
+      this.#heardAt = performance.now();
+    }
+  }
+
+  get #over(): boolean {
+    return this.#ended || this.#options.consuming.signal.aborted;
+  }
+
+  async #take(fetched: FetchedRecords, mayGoOn: () => boolean): Promise<void> {
+    const { consuming } = this.#options;
+    const { partition } = fetched;
+    let records: FeedRecord[] | null = null;
+    while (mayGoOn()) {
+      try {
+        const held = await (this.#held.get(partition) ?? this.#hold(partition));
+        if (!mayGoOn()) return;
+        records ??= this.#decode(fetched);
+        await this.#gather(partition);
+        const before = held.reader.position;
+        const done = await held.reader.take(records, mayGoOn);
+        await this.#resolved(held, fetched, mayGoOn() ? lastOffset(fetched) : done, before);
+        return;
+      } catch (error) {
+        if (this.#over) return;
+        if (error instanceof UnknownEventError || error instanceof PartitionsChangedError) return this.fail(error);
+        // The partition stays ours meanwhile, and what was fetched in hand.
+        await consuming.waitAfter(error);
+        this.#held.delete(partition);
+      }
+    }
+  }
+
+  #decode({ records }: FetchedRecords): FeedRecord[] {
+    const { codec } = this.#options;
+    return records.flatMap(({ offset, value }) => decodeRecord(value, BigInt(offset) + 1n, codec) ?? []);
+  }
+
+  /** Once a round through the partitions: batches of all of them then begin together. */
+  async #gather(partition: number): Promise<void> {
+    if (this.#seen.has(partition)) {
+      this.#seen.clear();
+      await this.#options.consuming.consumer.gather?.();
+    }
+    this.#seen.add(partition);
+  }
+
+  async #resolved(held: Held, fetched: FetchedRecords, next: bigint | null, before: bigint): Promise<void> {
+    if (next === null) return;
+    const { client, topic, pool, consuming } = this.#options;
+    const { partition } = fetched;
+    fetched.resolve(next - 1n);
+    held.next = next;
+    const now = performance.now();
+    if (held.reader.position > before) held.notedAt = now;
+    else if (now - held.notedAt > noteOffsetEveryMs) {
+      held.notedAt = now;
+      await moveOffset(pool, consuming.consumer.group, partition, { topic, offset: next });
+    }
+    if (now - held.committedAt < commitEveryMs) return;
+    held.committedAt = now;
+    client.commit(partition, next).catch(() => {});
+  }
+
+  #hold(partition: number): Promise<Held> {
+    const holding = this.#open(partition);
+    this.#held.set(partition, holding);
+    holding.catch(() => {
+      if (this.#held.get(partition) === holding) this.#held.delete(partition);
+    });
+    return holding;
+  }
+
+  /** Learns where a partition stands and turns the client there. */
+  async #open(partition: number): Promise<Held> {
+    const { client, consuming, topic, partitions, pool, history, logger, onHole } = this.#options;
+    const { consumer } = consuming;
+    const { group } = consumer;
+    const position = await consumer.start(partition);
+    const offset = (await readOffset(pool, group, partition, topic)) ?? (await this.#offsetOf(partition, position));
+    if (offset !== null) client.seek(partition, offset);
+    const reader = new PartitionReader({
+      consumer,
+      history,
+      topic,
+      partition,
+      partitions,
+      position,
+      onHole: (from, to) => {
+        logger.info({ group, partition, from: `${from}`, to: `${to}` }, 'records are missing: read from the log');
+        onHole?.(group, partition, from, to);
+      },
+      onDone: () => consuming.progressed(),
+    });
+    return { reader, next: offset, committedAt: 0, notedAt: performance.now() };
+  }
+
+  /** About where in the topic a position is, for who never read it. Wrong is no harm: it costs a hole or some repeats. */
+  async #offsetOf(partition: number, position: bigint): Promise<bigint | null> {
+    if (position === 0n) return null;
+    const { client, history } = this.#options;
+    const { events } = await history.page(position, 1);
+    const next = events[0];
+    if (next) return (await client.offsetsAt(next.at - clockSkewMs)).get(partition) ?? null;
+    return (await client.ends()).get(partition)?.high ?? null;
+  }
+
+  async #watch(): Promise<void> {
+    const { watchdogMs, client, consuming } = this.#options;
+    const silentMs = performance.now() - this.#heardAt;
+    if (this.#busy || this.#over) return;
+    if (!this.#joined) {
+      if (silentMs > joinWithinMs) this.fail(new Error('the group has not let this consumer in'));
+      return;
+    }
+    if (silentMs < watchdogMs || this.#held.size === 0) return;
+    const ends = await client.ends();
+    for (const [partition, holding] of this.#held) {
+      const held = await holding;
+      const end = ends.get(partition);
+      if (end === undefined || (held.next ?? end.low) >= end.high) continue;
+      if (this.#busy || performance.now() - this.#heardAt < watchdogMs) return;
+      const behind = `partition ${partition} ends at ${end.high}, read up to ${held.next ?? end.low}`;
+      this.fail(new Error(`consumer ${consuming.consumer.group} gets nothing from Kafka: ${behind}`));
+      return;
+    }
+    this.#heardAt = performance.now();
+  }
+}
+
+function lastOffset({ records }: FetchedRecords): bigint | null {
+  const last = records.at(-1);
+  return last ? BigInt(last.offset) + 1n : null;
+}
