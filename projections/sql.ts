@@ -23,3 +23,26 @@ export function cleanText(text: string): string {
 export function cleanOptional(text: string | null): string | null {
   return text === null ? null : cleanText(text);
 }
+
+/** The consumer group whose checkpoint says how far the rows have got. */
+const group = 'projector';
+
+/**
+ * The position that the rows have reached, as a `bigint`. Under several partitions some rows may be further: whoever joins them
+ * to what comes after this position leaves those out. In the statement that reads the rows, so that both are of one snapshot.
+ */
+export const reachedPosition = `(SELECT coalesce(min(reached.position), 0) FROM work.checkpoints reached WHERE reached."group" = '${group}')`;
+
+/** A pattern for ILIKE that finds a text anywhere. */
+export function containing(text: string): string {
+  return `%${cleanText(text).replaceAll(/[\\%_]/g, '\\$&')}%`;
+}
+
+/**
+ * Holds for messages (`m`) whose sender is not being erased together with all that it said: of those nobody is shown anything
+ * from the deletion of the account on. Looked up once a statement. `workspace` is a parameter.
+ */
+export function senderLives(workspace: string): string {
+  return `m.sender <> ALL (ARRAY (SELECT gone.account FROM accounts gone
+    WHERE gone.workspace = ${workspace} AND gone.deleted AND NOT gone.erased AND gone.messages = 'erase'))`;
+}

@@ -124,4 +124,6 @@ export const erasedMessage = z.object({
   postedAt: millis,
   deletedBy: id,
   deletedAt: millis,
+  /** Where its deletion stands in the log; null when it went with its room, sender or workspace. */
+  deletedPosition: z.string().nullable().optional(),
 });

@@ -6,13 +6,14 @@
 import { setMaxListeners } from 'node:events';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { rebuild, stats, tail, tier } from './operations.ts';
 import { ConfigError, loadConfig } from './platform/config.ts';
 import { DataInUseError } from './platform/embedded-postgres.ts';
 import { SchemaTooNewError } from './platform/migrate.ts';
 import { progressLine } from './platform/progress.ts';
 import { startSandbox } from './sandbox/index.ts';
-import { type Parley, startParley } from './wiring.ts';
+import { type Parley, startParley } from './wiring/index.ts';
+import { rebuild, stats, tail, tier } from './wiring/operations.ts';
+import { type Role, readRoles, roles } from './wiring/roles.ts';
 
 /** The command was called in a way it does not have. */
 class UsageError extends Error {}
@@ -26,10 +27,12 @@ interface Command {
 
 const commands: Readonly<Record<string, Command>> = {
   start: {
-    usage: 'start [--sandbox]',
-    meaning: 'runs the server; --sandbox: with emulations of the providers behind it',
-    options: { sandbox: { type: 'boolean' } },
-    run: ({ sandbox }) => start(sandbox === true),
+    usage: 'start [--sandbox] [--roles R,...]',
+    meaning:
+      'runs the server; --sandbox: with emulations of the providers behind it; --roles: does only some of\n' +
+      `      ${roles.join(', ')} (all), beside other processes (DATABASE_URL)`,
+    options: { sandbox: { type: 'boolean' }, roles: { type: 'string' } },
+    run: ({ sandbox, roles: some }) => start(sandbox === true, typeof some === 'string' ? rolesOf(some) : null),
   },
   sandbox: {
     usage: 'sandbox [--port N] [--callback-url URL]',
@@ -133,11 +136,19 @@ function stopped(signal: AbortSignal): Promise<void> {
   });
 }
 
-async function start(sandbox: boolean): Promise<void> {
+function rolesOf(text: string): ReadonlySet<Role> {
+  try {
+    return readRoles(text);
+  } catch (error) {
+    throw new UsageError(messageOf(error));
+  }
+}
+
+async function start(sandbox: boolean, some: ReadonlySet<Role> | null): Promise<void> {
   // First of all, so that a signal during the start ends it in order.
   const signal = untilStopped();
   const config = loadConfig(process.env);
-  const parley = await startParley(config, { sandbox, env: process.env });
+  const parley = await startParley(config, { sandbox, env: process.env, ...(some && { roles: some }) });
   announce(parley, config.storage.dataDir);
   const reason = await Promise.race([stopped(signal), parley.failed]);
   if (!signal.aborted) {
@@ -151,7 +162,8 @@ async function start(sandbox: boolean): Promise<void> {
 
 function announce(parley: Parley, dataDir: string): void {
   console.log(`Parley is ready at        ${parley.url}`);
-  console.log(`API documentation         ${parley.url}/docs and ${parley.url}/redoc`);
+  if (parley.roles.has('api')) console.log(`API documentation         ${parley.url}/docs and ${parley.url}/redoc`);
+  if (parley.roles.size < roles.length) console.log(`Roles                     ${[...parley.roles].join(', ')}`);
   if (parley.clusterDir) {
     console.log(`Data (PARLEY_DATA)        ${path.resolve(dataDir)}`);
     console.log(`PostgreSQL's files        ${parley.clusterDir}`);

@@ -1,56 +1,36 @@
-import { type EventData, normalizeEmail } from '../../schemas/index.ts';
+import type { EventData } from '../../schemas/index.ts';
 import { doubleArray, intArray } from '../../src/platform/pg-arrays.ts';
 import { foldInto, foldTable, keyOf } from '../fold-table.ts';
 import { type Projection, type Queryable, type RecordedEvent, tablesOf } from '../projection.ts';
+import { type AccountEvent, accountTable, evolveAccount, isAccountEvent } from './evolve.ts';
+import { NameChanges } from './names.ts';
 
-type AccountRow = {
+type PresenceRow = {
   readonly workspace: number;
   readonly account: number;
-  readonly kind: string;
-  readonly email: string | null;
-  readonly email_normalised: string | null;
-  readonly display_name: string | null;
-  readonly tier: string | null;
-  readonly opened_at: number;
+  readonly online: boolean | null;
+  readonly changed_at: number | null;
+  readonly erased: boolean;
 };
 
-const table = foldTable<AccountRow>(
-  'accounts',
+const presenceTable = foldTable<PresenceRow>(
+  'declared_presence',
   2,
-  {
-    workspace: 'int',
-    account: 'int',
-    kind: 'text',
-    email: 'text',
-    email_normalised: 'text',
-    display_name: 'text',
-    tier: 'text',
-    opened_at: 'time',
-  },
-  { erasable: false },
+  { workspace: 'int', account: 'int', online: 'bool', changed_at: 'time', erased: 'bool' },
+  { erasable: true },
 );
 
-type AccountEvent = RecordedEvent & {
-  readonly type: 'AccountOpened' | 'IdentifierAttached' | 'ProfileChanged' | 'TierChanged';
-};
+type PresenceEvent = RecordedEvent & { readonly type: 'PresenceDeclared' | 'AccountErased' };
 
-function evolve(row: AccountRow | null, event: AccountEvent): AccountRow | null {
-  if (event.type === 'AccountOpened') {
-    const { workspace, account, kind } = event.data;
-    const none = { email: null, email_normalised: null, display_name: null, tier: null };
-    return { workspace, account, kind, ...none, opened_at: event.at };
-  }
-  if (!row) return null;
-  switch (event.type) {
-    case 'IdentifierAttached': {
-      if (event.data.kind !== 'email') return null;
-      return { ...row, email: event.data.value, email_normalised: normalizeEmail(event.data.value) };
-    }
-    case 'ProfileChanged':
-      return event.data.displayName === undefined ? null : { ...row, display_name: event.data.displayName };
-    case 'TierChanged':
-      return { ...row, tier: event.data.tier };
-  }
+/**
+ * Presence has an ordering key of its own: an erased account leaves a tombstone here, so that what it said counts for
+ * nothing in whatever order the two come.
+ */
+function evolvePresence(row: PresenceRow | null, event: PresenceEvent): PresenceRow | null {
+  if (row?.erased) return null;
+  const { workspace, account } = event.data;
+  if (event.type === 'AccountErased') return { workspace, account, online: null, changed_at: null, erased: true };
+  return { workspace, account, online: event.data.online, changed_at: event.at, erased: false };
 }
 
 async function saveLogins(
@@ -78,28 +58,35 @@ async function saveLogins(
   });
 }
 
-/** Accounts, and when they last logged in. */
+/** Accounts with what they were called when, what they declared of their presence, and when they last logged in. */
 export const accounts: Projection = {
   name: 'accounts',
-  version: 1,
-  readableFrom: 1,
+  version: 2,
+  readableFrom: 2,
   tables: tablesOf(import.meta.url),
   async apply(client, events) {
     const changes: AccountEvent[] = [];
+    const declared: PresenceEvent[] = [];
     const logins: { data: EventData<'SessionStarted'>; at: number }[] = [];
     for (const event of events) {
-      switch (event.type) {
-        case 'AccountOpened':
-        case 'IdentifierAttached':
-        case 'ProfileChanged':
-        case 'TierChanged':
-          changes.push(event);
-          break;
-        case 'SessionStarted':
-          if (event.data.login) logins.push(event);
-      }
+      if (isAccountEvent(event)) changes.push(event);
+      if (event.type === 'PresenceDeclared' || event.type === 'AccountErased') declared.push(event);
+      if (event.type === 'SessionStarted' && event.data.login) logins.push(event);
     }
-    await foldInto(client, table, changes, ({ data }) => [data.workspace, data.account], evolve);
+    const names = new NameChanges();
+    await foldInto(
+      client,
+      accountTable,
+      changes,
+      ({ data }) => [data.workspace, data.account],
+      (row, event) => {
+        const next = evolveAccount(row, event);
+        if (next) names.note(row, next, event.revision);
+        return next;
+      },
+    );
+    await names.save(client);
+    await foldInto(client, presenceTable, declared, ({ data }) => [data.workspace, data.account], evolvePresence);
     if (logins.length > 0) await saveLogins(client, logins);
   },
 };

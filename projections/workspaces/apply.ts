@@ -8,6 +8,7 @@ type WorkspaceRow = {
   readonly owner_account: number | null;
   readonly name: string | null;
   readonly description: string | null;
+  readonly is_active: boolean;
   readonly created_at: number;
   readonly updated_at: number | null;
   readonly deleted: boolean;
@@ -24,6 +25,7 @@ const table = foldTable<WorkspaceRow>(
     owner_account: 'int',
     name: 'text',
     description: 'text',
+    is_active: 'bool',
     created_at: 'time',
     updated_at: 'time',
     deleted: 'bool',
@@ -37,7 +39,7 @@ type WorkspaceEvent = RecordedEvent & {
 };
 
 /** What is left of a deleted workspace: nothing that a person wrote. */
-const blank = { name: null, description: null, updated_at: null, deleted: true };
+const blank = { name: null, description: null, is_active: true, updated_at: null, deleted: true };
 
 function evolve(row: WorkspaceRow | null, event: WorkspaceEvent): WorkspaceRow | null {
   if (row?.erased) return null;
@@ -55,12 +57,13 @@ function evolve(row: WorkspaceRow | null, event: WorkspaceEvent): WorkspaceRow |
         return { ...fixed, ...blank, created_at: event.data.createdAt, erased: true };
       }
       const { name, description } = event.data;
-      return { ...fixed, name, description, created_at: event.at, updated_at: event.at, deleted: false, erased: false };
+      const times = { created_at: event.at, updated_at: event.at };
+      return { ...fixed, name, description, is_active: true, ...times, deleted: false, erased: false };
     }
     case 'WorkspaceChanged': {
       if (!row || row.deleted) return null;
-      const { name = row.name, description = row.description } = event.data;
-      return { ...row, name, description, updated_at: event.at };
+      const { name = row.name, description = row.description, isActive = row.is_active } = event.data;
+      return { ...row, name, description, is_active: isActive, updated_at: event.at };
     }
     case 'WorkspaceDeleted':
       return row && { ...row, ...blank };
@@ -70,8 +73,8 @@ function evolve(row: WorkspaceRow | null, event: WorkspaceEvent): WorkspaceRow |
 /** Workspaces: projects and clients with their owners. */
 export const workspaces: Projection = {
   name: 'workspaces',
-  version: 1,
-  readableFrom: 1,
+  version: 2,
+  readableFrom: 2,
   tables: tablesOf(import.meta.url),
   async apply(client, events) {
     const changes: WorkspaceEvent[] = [];

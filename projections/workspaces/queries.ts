@@ -55,3 +55,26 @@ export async function countProjects(db: Queryable, owner: AccountRef): Promise<n
   });
   return rows[0]?.count ?? 0;
 }
+
+/** A workspace, whatever its kind, as it can be read. Times are milliseconds since the epoch. */
+export interface WorkspaceView {
+  readonly workspace: number;
+  readonly kind: 'system' | 'project' | 'client';
+  readonly name: string;
+  readonly description: string | null;
+  /** While false its keys fail, and so do those of its accounts. */
+  readonly isActive: boolean;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+}
+
+/** One workspace that was not deleted (a ChatAPI client, among others), or null. */
+export async function findWorkspace(db: Queryable, workspace: number): Promise<WorkspaceView | null> {
+  const { rows } = await db.query<WorkspaceView>({
+    text: `SELECT workspace, kind, name, description, is_active AS "isActive", ${ms('created_at')} AS "createdAt",
+        ${ms('updated_at')} AS "updatedAt"
+      FROM workspaces WHERE workspace = $1 AND NOT deleted`,
+    values: [workspace],
+  });
+  return rows[0] ?? null;
+}

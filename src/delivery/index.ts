@@ -61,6 +61,8 @@ export interface DeliveryOptions extends Omit<DispatcherOptions, 'commands' | 'w
   /** Erases one stream in the log. Idempotent. */
   readonly erase: (streams: readonly string[]) => Promise<void>;
   readonly tracer?: Tracer;
+  /** The trace that a dispatch was accepted in; asked before each attempt while traces are on. */
+  readonly traceOf?: (dispatch: string) => Promise<string | undefined>;
   readonly onReceipt?: OnReceipt;
   /** See `ChoresOptions`. */
   readonly graceMs?: number;
@@ -110,7 +112,7 @@ export function startDeliveryWork(options: DeliveryOptions): DeliveryWork {
   const pool: pg.Pool = consumerPool(options.url, { name: 'delivery', maxConnections: 4 });
   const dispatcher = startDispatcher({
     ...options,
-    ...(tracer?.enabled && { trace: attemptSpans(tracer) }),
+    ...(tracer?.enabled && { trace: attemptSpans(tracer, options.traceOf) }),
   });
   const { feed, read, projected, clock } = options;
   const held = startHeldReceipts({
@@ -142,11 +144,13 @@ export function startDeliveryWork(options: DeliveryOptions): DeliveryWork {
   };
 }
 
-/** A span around each attempt. */
-function attemptSpans(tracer: Tracer): TraceAttempt {
+/** A span around each attempt, in the trace that the dispatch was accepted in. */
+function attemptSpans(tracer: Tracer, traceOf: DeliveryOptions['traceOf'] = async () => undefined): TraceAttempt {
   return async (row, attempt) => {
     const span = tracer.start('dispatch attempt', {
       kind: 'client',
+      // Where the log cannot be asked the attempt is a trace of its own.
+      parent: await traceOf(row.dispatch).catch(() => undefined),
       attributes: {
         'parley.dispatch': row.dispatch,
         'parley.connector_type': row.connectorType,

@@ -7,6 +7,7 @@
  * every event is dropped what its old partition had done. Old consumers meet rows that are not theirs and stand by.
  */
 import pg from 'pg';
+import { isConnectionTrouble } from '../platform/postgres.ts';
 import { type FeedBatch, partitionOfKey, partOf, type RecordedEvent, type RecordPlace } from './feed.ts';
 
 /** How consumers' connections are made. Times in milliseconds. */
@@ -17,6 +18,11 @@ export interface ConsumerPoolOptions {
   readonly maxConnections?: number;
   /** A transaction is ended by the server after this long, so that a frozen process holds no row. Default 30 000. */
   readonly transactionTimeoutMs?: number;
+  /**
+   * A statement without an answer for so long fails, and its connection is let go: one that died without a word would be
+   * waited for for ever. Default 10 000, and no longer than a transaction may take.
+   */
+  readonly answerTimeoutMs?: number;
   /** Further settings of the connections, such as `search_path`. Without blanks. */
   readonly settings?: Readonly<Record<string, string | number>>;
 }
@@ -24,12 +30,14 @@ export interface ConsumerPoolOptions {
 /** A pool for consumers: its connections run under a transaction time-out, and their end is no end of the process. */
 export function consumerPool(url: string, options: ConsumerPoolOptions): pg.Pool {
   const { name, maxConnections = 2, transactionTimeoutMs = 30_000 } = options;
+  const { answerTimeoutMs = Math.min(10_000, transactionTimeoutMs) } = options;
   const settings = { transaction_timeout: transactionTimeoutMs, jit: 'off', ...options.settings };
   const pool = new pg.Pool({
     connectionString: url,
     application_name: `parley-${name}`,
     max: maxConnections,
     connectionTimeoutMillis: 3_000,
+    query_timeout: answerTimeoutMs,
     options: connectionOptions(settings),
   });
   pool.on('error', () => {});
@@ -280,12 +288,15 @@ export async function withCheckpoint(
     return batch.to;
   } catch (error) {
     failure = error instanceof Error ? error : new Error(String(error));
-    await client.query('ROLLBACK').then(
-      () => {
-        failure = undefined;
-      },
-      () => {},
-    );
+    // One that does not answer is not asked again: that would take as long once more.
+    if (!isConnectionTrouble(error)) {
+      await client.query('ROLLBACK').then(
+        () => {
+          failure = undefined;
+        },
+        () => {},
+      );
+    }
     throw error;
   } finally {
     // A connection that could not roll back is not used again.

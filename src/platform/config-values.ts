@@ -187,6 +187,28 @@ export function origins(about: Variable): VariableSchema<readonly string[]> {
   return list('a comma list of origins such as https://example.com, or *', read, about);
 }
 
+/** `host:port`, several. */
+export function hosts(about: Variable): VariableSchema<readonly string[]> {
+  const read = (element: string) => (/^[A-Za-z0-9_.-]{1,255}:\d{1,5}$/.test(element) ? element : undefined);
+  return list('a comma list of host:port', read, about);
+}
+
+/** `host=dialect`, several, by host without case: a name, `name:port` or `:port`. */
+export function bindings(about: Variable): VariableSchema<ReadonlyMap<string, string>> {
+  const read = (given: string) => {
+    const pairs = given.split(',').map((part) => {
+      const [, host = '', dialect = ''] = /^([A-Za-z0-9_.-]{0,255}(?::\d{1,5})?)=(messagejs|chatapi)$/.exec(part.trim()) ?? [];
+      return [host.toLowerCase(), dialect] as const;
+    });
+    return pairs.every(([host]) => host !== '') ? new Map(pairs) : undefined;
+  };
+  const expects = 'a comma list of host=dialect, the dialects messagejs and chatapi';
+  return variable<ReadonlyMap<string, string>, ReadonlyMap<string, string>>({ expects, read }, new Map(), {
+    ...about,
+    defaultText: '',
+  });
+}
+
 const proxyWords = ['loopback', 'linklocal', 'uniquelocal'];
 
 /** IP addresses and networks; with `words`, also the names of well-known networks. */

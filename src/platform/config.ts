@@ -8,10 +8,12 @@
 import { z } from 'zod';
 import {
   address,
+  bindings,
   choice,
   databaseAddress,
   decimal,
   duration,
+  hosts,
   integer,
   key,
   keys,
@@ -70,6 +72,39 @@ const environment = z.object({
       'With it `JWT_SECRET`, `ENCRYPTION_KEY` and `ID_KEY` are required',
     secret: true,
   }),
+
+  EVENTSTOREDB_URL: text(
+    null,
+    {
+      pattern: /^esdb(\+discover)?:\/\/\S+$/,
+      expects: 'a connection string that begins with esdb:// or esdb+discover://',
+    },
+    { meaning: 'EventStoreDB as the log; empty: the log is in Postgres', secret: true },
+  ),
+  EVENTSTOREDB_NAMESPACE: text(
+    'parley',
+    { pattern: /^[a-z0-9_]{1,50}$/, expects: 'letters a-z, digits and _' },
+    { meaning: 'First part of the names of its streams, so that several logs can live on one server' },
+  ),
+  EVENTSTOREDB_SCAVENGE_INTERVAL: duration(
+    '24h',
+    {},
+    { meaning: 'How often each of its nodes is told to scavenge what was erased; 0 = off' },
+  ),
+  KAFKA_BROKERS: hosts({
+    meaning: 'Kafka as the feed: `host:port` of some brokers, comma-separated; empty: consumers read the log itself',
+  }),
+  KAFKA_TOPIC: text(
+    'parley-events',
+    { pattern: /^[A-Za-z0-9._-]{1,200}$/, expects: 'the name of a topic' },
+    { meaning: 'Name of the topic; the number of its partitions is appended' },
+  ),
+  KAFKA_PARTITIONS: integer(
+    8,
+    { min: 1, max: 1_000 },
+    { meaning: 'Partitions of the topic; another number is another topic' },
+  ),
+  KAFKA_RETENTION: duration('24h', { min: 60_000 }, { meaning: 'For how long the topic keeps an event at least' }),
 
   JWT_SECRET: text(
     null,
@@ -142,6 +177,44 @@ const environment = z.object({
   QUOTA_FREE: integer(1_000, {}, { unit: 'messages/month', meaning: 'Messages of a user, tier free; 0 = off' }),
   QUOTA_PRO: integer(10_000, {}, { unit: 'messages/month', meaning: 'The same, tier pro; 0 = off' }),
   QUOTA_ENTERPRISE: integer(0, {}, { unit: 'messages/month', meaning: 'The same, tier enterprise; 0 = off' }),
+
+  DIALECT_HOSTS: bindings({
+    meaning:
+      'Hosts (`name`, `name:port` or `:port` of the `Host` header) whose requests are for one dialect where two meet, ' +
+      'comma-separated: `chat.example.com=chatapi,:8001=messagejs`',
+  }),
+  BACKEND_CORS_ORIGINS: origins({
+    meaning: 'Web origins whose pages may call ChatAPI with credentials, comma-separated; any other may without',
+  }),
+  SCOPED_KEY_EXPIRES_IN: duration('7d', {}, { meaning: "Life of a ChatAPI user's scoped key; 0 = without end" }),
+  CHATAPI_AUTH_RATE_LIMIT: integer(
+    100,
+    {},
+    { unit: 'requests/hour', meaning: 'Registrations of clients per address, logins of users per client; 0 = off' },
+  ),
+  CHATAPI_MESSAGE_RATE_LIMIT: integer(
+    1_000,
+    {},
+    { unit: 'requests/hour', meaning: 'Requests of a ChatAPI key to `/messages*`; 0 = off' },
+  ),
+  CHATAPI_MAX_MEMBERS: integer(
+    100,
+    {},
+    { meaning: '`max_members` of a ChatAPI room made without one; 0 = off: without limit' },
+  ),
+  CHATAPI_MAX_CONTENT: integer(
+    10_000,
+    {},
+    { unit: 'characters', meaning: 'Longest content of a ChatAPI message; 0 = off' },
+  ),
+  ROOM_INACTIVE_AFTER_DIRECT: duration(
+    '90d',
+    {},
+    { meaning: 'Time without a message after which a direct room counts as inactive; 0 = off' },
+  ),
+  ROOM_INACTIVE_AFTER_GROUP: duration('30d', {}, { meaning: 'The same, for a group; 0 = off' }),
+  ROOM_INACTIVE_AFTER_CHANNEL: duration('180d', {}, { meaning: 'The same, for a channel; 0 = off' }),
+  ROOM_INACTIVE_AFTER_SUPPORT: duration('7d', {}, { meaning: 'The same, for a support room; 0 = off' }),
 
   WHATSAPP_API_URL: address('https://graph.facebook.com', ['http:', 'https:'], { meaning: 'The WhatsApp Cloud API' }),
   WHATSAPP_API_VERSION: text(
@@ -272,6 +345,20 @@ function nested(env: Environment, warnings: readonly string[]) {
       /** `null`: the embedded Postgres. */
       databaseUrl: env.DATABASE_URL,
     },
+    eventStore: {
+      /** `null`: the log is in Postgres. */
+      url: env.EVENTSTOREDB_URL,
+      namespace: env.EVENTSTOREDB_NAMESPACE,
+      /** 0: never. */
+      scavengeIntervalMs: env.EVENTSTOREDB_SCAVENGE_INTERVAL,
+    },
+    kafka: {
+      /** None: consumers read the log itself. */
+      brokers: env.KAFKA_BROKERS,
+      topic: env.KAFKA_TOPIC,
+      partitions: env.KAFKA_PARTITIONS,
+      retentionMs: env.KAFKA_RETENTION,
+    },
     /** Those that the environment gives; `secrets.ts` makes the others. */
     secrets: {
       jwtSecret: env.JWT_SECRET,
@@ -324,6 +411,29 @@ function nested(env: Environment, warnings: readonly string[]) {
       maxThrottleMs: env.DISPATCH_MAX_THROTTLE,
       concurrencyPerConnector: env.DISPATCH_CONCURRENCY,
       ratePerSecond: env.DISPATCH_RATE_LIMIT,
+    },
+    collisions: {
+      /** Names of dialects by what stands in `Host`. */
+      hosts: env.DIALECT_HOSTS,
+      cookieName: env.AUTH_COOKIE_NAME,
+    },
+    chatapi: {
+      corsOrigins: env.BACKEND_CORS_ORIGINS,
+      /** 0: without end. */
+      scopedKeyLifeMs: env.SCOPED_KEY_EXPIRES_IN,
+      authPerHour: env.CHATAPI_AUTH_RATE_LIMIT,
+      messagesPerHour: env.CHATAPI_MESSAGE_RATE_LIMIT,
+      maxMembers: env.CHATAPI_MAX_MEMBERS,
+      maxContentUnits: env.CHATAPI_MAX_CONTENT,
+    },
+    rooms: {
+      /** 0: never. */
+      inactiveAfterMs: {
+        private: env.ROOM_INACTIVE_AFTER_DIRECT,
+        group: env.ROOM_INACTIVE_AFTER_GROUP,
+        channel: env.ROOM_INACTIVE_AFTER_CHANNEL,
+        support: env.ROOM_INACTIVE_AFTER_SUPPORT,
+      },
     },
     outbound: { allowCidrs: env.OUTBOUND_ALLOW_CIDRS },
     log: { level: env.LOG_LEVEL },

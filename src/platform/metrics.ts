@@ -42,6 +42,8 @@ export interface Metrics {
   observeCheckpoint(group: string, read: () => Maybe<CheckpointReport>): void;
   /** Makes the counter of one way in which dispatches of a connector type end. */
   dispatchOutcomes(type: string, outcome: string): (count?: number) => void;
+  /** Makes the counter of what becomes of receipts of a connector type. */
+  receiptOutcomes(type: string, outcome: string): (count?: number) => void;
   observeQueue(queue: string, read: () => number): void;
   /** Holes met in the log so far: 0 unless something is broken. */
   observeGaps(read: () => number): void;
@@ -67,6 +69,7 @@ export function createMetrics({ processMetrics = true }: { processMetrics?: bool
   if (processMetrics) collectDefaultMetrics({ register: registry });
   const accepted = new CountFamily('parley_commands_accepted_total', 'Commands that were accepted and are durable.');
   const outcomes = new CountFamily('parley_dispatch_outcomes_total', 'Attempts of dispatches, by how they ended.');
+  const receipts = new CountFamily('parley_receipts_total', "Providers' receipts, by what became of them.");
   const requests = new CountFamily('parley_http_requests_total', 'Requests answered.');
   const durations = new DurationFamily(
     'parley_http_request_duration_seconds',
@@ -95,6 +98,7 @@ export function createMetrics({ processMetrics = true }: { processMetrics?: bool
     ...observers,
     acceptedCommands: (dialect, command) => accepted.counter({ dialect, command }),
     dispatchOutcomes: (type, outcome) => outcomes.counter({ type, outcome }),
+    receiptOutcomes: (type, outcome) => receipts.counter({ type, outcome }),
     appended({ commits, durationMs, failed }) {
       if (failed) return failedAppends.inc();
       batch.observe(commits);
@@ -115,7 +119,7 @@ export function createMetrics({ processMetrics = true }: { processMetrics?: bool
     },
     async read() {
       await refresh();
-      const own = [accepted, outcomes, requests, durations].map((family) => family.text());
+      const own = [accepted, outcomes, receipts, requests, durations].map((family) => family.text());
       return { text: (await registry.metrics()) + own.join(''), contentType: registry.contentType };
     },
     close() {

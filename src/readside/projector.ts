@@ -74,6 +74,12 @@ const rebuildAgainMs = { first: 1_000, most: 60_000 } as const;
 /** For so long after somebody in another process waited batches begin at once: it says so again in the meantime. */
 const hurryMs = 150;
 
+/**
+ * A transaction of a projector does nothing but write: one that says nothing for so long is a frozen process's, or one whose
+ * connection died, and is ended by the server before whoever takes over has waited long for its row.
+ */
+const idleTransactionMs = 5_000;
+
 class RunningProjector implements Projector {
   readonly #options: ProjectorOptions;
   readonly #projections: readonly Projection[];
@@ -95,7 +101,7 @@ class RunningProjector implements Projector {
     const { url, feed, projections = allProjections, shared = feed.partitions > 1 } = options;
     this.#options = options;
     this.#projections = projections;
-    const settings = { search_path: 'read', ...applySettings };
+    const settings = { search_path: 'read', ...applySettings, idle_in_transaction_session_timeout: idleTransactionMs };
     this.#pool = consumerPool(url, { name: 'projector', maxConnections: shared ? 3 : 2, settings });
     const [pool, positions] = [this.#pool, this.#positions];
     const onHurry = () => {

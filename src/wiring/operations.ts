@@ -1,15 +1,16 @@
 /** What the commands beside the server do: each opens what it needs, works through the same doors, and lets go. */
-import { findAccountByEmail } from '../projections/accounts/queries.ts';
-import { codec } from '../schemas/index.ts';
-import { ACCOUNTS_WORKSPACE, AccountCommands, CommandDoor, IdAllocator, type Tier } from './commands/index.ts';
-import { openTailFeed } from './feed/tail.ts';
-import type { Log } from './log/log.ts';
-import { openPostgresLog } from './log/postgres.ts';
-import { sleep, systemClock } from './platform/clock.ts';
-import type { Config } from './platform/config.ts';
-import { PasswordHasher } from './platform/crypto.ts';
-import { openPool } from './platform/postgres.ts';
-import { readPool, rebuildProjection, startProjector } from './readside/index.ts';
+import { findAccountByEmail } from '../../projections/accounts/queries.ts';
+import { codec } from '../../schemas/index.ts';
+import { ACCOUNTS_WORKSPACE, AccountCommands, CommandDoor, IdAllocator, type Tier } from '../commands/index.ts';
+import { readCheckpoint } from '../feed/checkpoint.ts';
+import { openTailFeed } from '../feed/tail.ts';
+import type { Log } from '../log/log.ts';
+import { sleep, systemClock } from '../platform/clock.ts';
+import type { Config } from '../platform/config.ts';
+import { PasswordHasher } from '../platform/crypto.ts';
+import { openPool } from '../platform/postgres.ts';
+import { projectorGroup, readPool, rebuildProjection, startProjector } from '../readside/index.ts';
+import { openLog } from './log.ts';
 import { openCommandStorage, type Storage } from './storage.ts';
 
 /** Nothing of what the libraries say is of use on a command's output, but for trouble. */
@@ -22,26 +23,43 @@ const quiet = {
 async function withLog<T>(config: Config, work: (log: Log, storage: Storage) => Promise<T>): Promise<T> {
   const storage = await openCommandStorage(config, quiet);
   try {
-    const log = await openPostgresLog({ url: storage.url, codec });
+    const open = await openLog({ config, url: storage.url });
     try {
-      return await work(log, storage);
+      return await work(open.log, storage);
     } finally {
-      await log.close();
+      await open.close();
     }
   } finally {
     await storage.close();
   }
 }
 
+/** With Kafka the projectors of the set-up do it: how long they are waited for. */
+const maxWaitMs = 10_000;
+
 /** Brings the rows up to the head of the log: beside a running server there is little to do. */
-async function caughtUp(log: Log, url: string): Promise<void> {
+async function caughtUp(config: Config, log: Log, url: string): Promise<void> {
   const head = await log.head();
+  if (config.kafka.brokers.length > 0) return waitForRows(url, head);
   const projector = await startProjector({ url, feed: openTailFeed(log, quiet), history: log, logger: quiet });
   try {
     await projector.ready;
     while (projector.reached() < head) await Promise.race([sleep(50), projector.done]);
   } finally {
     await projector.stop();
+  }
+}
+
+async function waitForRows(url: string, head: bigint): Promise<void> {
+  const rows = readPool(url, { maxConnections: 1 });
+  const until = performance.now() + maxWaitMs;
+  try {
+    while ((await readCheckpoint(rows, projectorGroup)) < head) {
+      if (performance.now() > until) throw new Error('the projectors are behind the log: is one running?');
+      await sleep(50);
+    }
+  } finally {
+    await rows.end();
   }
 }
 
@@ -70,7 +88,7 @@ export async function rebuild(
   onProgress: (share: number, text: string) => void,
 ): Promise<void> {
   await withLog(config, async (log, { url }) => {
-    await caughtUp(log, url);
+    await caughtUp(config, log, url);
     await rebuildProjection(name, {
       url,
       history: log,
@@ -84,7 +102,7 @@ export async function rebuild(
 /** Sets the service level of a MessageJS user. Throws when nobody has the address. */
 export async function tier(config: Config, email: string, level: Tier): Promise<void> {
   await withLog(config, async (log, { url, secrets }) => {
-    await caughtUp(log, url);
+    await caughtUp(config, log, url);
     const rows = readPool(url, { maxConnections: 1 });
     const pool = openPool({ url, name: 'tier', maxConnections: 1 });
     const door = new CommandDoor({ log, clock: systemClock });
@@ -111,7 +129,7 @@ export async function tier(config: Config, email: string, level: Tier): Promise<
 export async function stats(config: Config): Promise<[string, string][]> {
   return withLog(config, async (log, { url }) => {
     // Also makes the tables where no server ever ran.
-    await caughtUp(log, url);
+    await caughtUp(config, log, url);
     const rows = readPool(url, { maxConnections: 1 });
     try {
       const head = await log.head();

@@ -1,17 +1,17 @@
 /** Postgres as the server and the other commands find it: ours or the operator's, migrated. */
-import { commandMigrations } from './commands/index.ts';
-import { deliveryMigrations } from './delivery/index.ts';
-import { feedMigrations } from './feed/migrations.ts';
-import { logMigrations } from './log/migrations.ts';
-import type { Config } from './platform/config.ts';
+import { commandMigrations } from '../commands/index.ts';
+import { deliveryMigrations } from '../delivery/index.ts';
+import { feedMigrations } from '../feed/migrations.ts';
+import { logMigrations } from '../log/migrations.ts';
+import type { Config } from '../platform/config.ts';
 import {
   openPostgres,
   type PostgresLog as PostgresLogger,
   startEmbeddedPostgres,
-} from './platform/embedded-postgres.ts';
-import { migrate } from './platform/migrate.ts';
-import { checkSecrets, loadSecrets, type Secrets, secretsMigrations } from './platform/secrets.ts';
-import { readsideMigrations } from './readside/index.ts';
+} from '../platform/embedded-postgres.ts';
+import { migrate } from '../platform/migrate.ts';
+import { checkSecrets, loadSecrets, type Secrets, secretsMigrations } from '../platform/secrets.ts';
+import { readsideMigrations } from '../readside/index.ts';
 
 /** A database that is up to date, and the secrets that go with it. */
 export interface Storage {

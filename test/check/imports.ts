@@ -36,9 +36,10 @@ const forbiddenPackages: Readonly<Record<string, readonly string[]>> = {
   domain: ['pg', 'fastify', 'undici', 'kafkajs', '@eventstore/db-client', 'node:crypto', 'node:fs', 'node:timers'],
 };
 
-/** The room of a file, from its path below the repository; null for `main.ts`, which knows every room. */
+/** The room of a file, from its path below the repository; null for `main.ts` and `wiring/`, which know every room. */
 export function roomOf(file: string): string | null {
   const [top, second] = file.split('/');
+  if (top === 'src' && second === 'wiring') return null;
   if (top === 'schemas' || top === 'projections') return top;
   return top === 'src' && file.split('/').length > 2 ? (second ?? null) : null;
 }

@@ -5,7 +5,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { loadConfig } from '../../src/platform/config.ts';
-import { startParley } from '../../src/wiring.ts';
+import { startParley } from '../../src/wiring/index.ts';
 import { testDatabase } from '../support/postgres.ts';
 import { type Document, type Finding, type Ground, Judge, requestsFor, send } from './fuzz.ts';
 

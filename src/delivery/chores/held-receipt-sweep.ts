@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { receiptHeldForMs, timeTold } from '../../../projections/receipts/apply.ts';
+import { receiptHeldForMs, timeTold } from '../../../projections/receipts/queries.ts';
 import type { RecordedEvent } from '../../../schemas/index.ts';
 import { bigintArray, textArray } from '../../platform/pg-arrays.ts';
 import type { Reached } from '../reached.ts';

@@ -6,12 +6,15 @@ import { randomBytes } from 'node:crypto';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import pg from 'pg';
 import type { Test } from 'tap';
+import type { RecordedEvent } from '../../../schemas/index.ts';
 import type { Tier } from '../../../src/commands/index.ts';
-import { tier } from '../../../src/operations.ts';
 import { type Config, loadConfig } from '../../../src/platform/config.ts';
-import { type Parley, startParley } from '../../../src/wiring.ts';
+import { type Parley, startParley } from '../../../src/wiring/index.ts';
+import { openLog } from '../../../src/wiring/log.ts';
+import { tier } from '../../../src/wiring/operations.ts';
 import { startProxy, type TcpProxy } from '../../conformance/log/proxy.ts';
 import { testDatabase } from '../../support/postgres.ts';
+import { type Stack, stackOfRun, stackVariables } from '../../support/stack.ts';
 
 /** An answer. */
 export interface Answer {
@@ -85,6 +88,8 @@ export interface Harness {
   behave(change: object): Promise<void>;
   /** Runs a statement on the database. */
   sql(text: string, values?: readonly unknown[]): Promise<readonly Readonly<Record<string, unknown>>[]>;
+  /** Everything that stands in the log, in order. */
+  history(): Promise<readonly RecordedEvent[]>;
   /** Events of a type in the log. */
   events(type: string): Promise<number>;
   /** What `parley tier` does, beside the running server. */
@@ -94,7 +99,13 @@ export interface Harness {
 }
 
 /** Starts it all, with these variables beside the ones every test has; stopped when the test ends. */
-export async function startHarness(test: Test, env: Readonly<Record<string, string>> = {}): Promise<Harness> {
+export async function startHarness(
+  test: Test,
+  env: Readonly<Record<string, string>> = {},
+  stack: Stack = stackOfRun(),
+): Promise<Harness> {
+  const variables = await stackVariables(test, stack);
+  if (variables === null) throw new Error(`${stack} cannot be run here`);
   const { url: databaseUrl } = await testDatabase(test);
   const direct = new URL(databaseUrl);
   const way = await startProxy(test, { host: direct.hostname, port: Number(direct.port) });
@@ -112,6 +123,7 @@ export async function startHarness(test: Test, env: Readonly<Record<string, stri
     AUTH_RATE_LIMIT_POINTS: '0',
     DASHBOARD_RATE_LIMIT_FREE: '0',
     WHATSAPP_RATE_PER_SECOND: '0',
+    ...variables,
     ...env,
   });
   const parley = await startParley(config, { sandbox: true, env: {} });
@@ -208,9 +220,9 @@ function harnessOf({ parley, config, pool, databaseUrl, way }: Running, check: C
       if (response.status !== 200) throw new Error(await response.text());
     },
     sql: async (text, values = []) => (await pool.query(text, [...values])).rows,
+    history: () => wholeLog({ ...config, storage: { ...config.storage, databaseUrl } }, databaseUrl),
     async events(type) {
-      const [row] = await harness.sql('SELECT count(*)::int AS n FROM log.events WHERE type = $1', [type]);
-      return Number(row?.n);
+      return (await harness.history()).filter((event) => event.type === type).length;
     },
     tier: (email, level) => tier(config, email, level),
     async status(message, status, as) {
@@ -223,6 +235,22 @@ function harnessOf({ parley, config, pool, databaseUrl, way }: Running, check: C
     },
   };
   return harness;
+}
+
+/** Reads the log beside the server. */
+async function wholeLog(config: Config, url: string): Promise<readonly RecordedEvent[]> {
+  const { log, close } = await openLog({ config, url });
+  try {
+    const events: RecordedEvent[] = [];
+    for (let from = 0n; ; ) {
+      const page = await log.page(from, 1_000);
+      events.push(...page.events);
+      if (page.atHead) return events;
+      from = page.position;
+    }
+  } finally {
+    await close();
+  }
 }
 
 function inside(value: unknown, name: string): unknown {

@@ -1,0 +1,123 @@
+import { monthAccepted } from '../../projections/dispatches/queries.ts';
+import { highestId } from '../../projections/ids/queries.ts';
+import {
+  ACCOUNTS_WORKSPACE,
+  AccountCommands,
+  ChatAccountCommands,
+  ClientCommands,
+  CommandDoor,
+  DispatchCommands,
+  IdAllocator,
+  Idempotency,
+  MAIN_WORKSPACE,
+  MessageCommands,
+  Quota,
+  RateLimiter,
+  RoomCommands,
+  WorkspaceCommands,
+} from '../commands/index.ts';
+import type { Feed } from '../feed/feed.ts';
+import type { Log } from '../log/log.ts';
+import { sleep, systemClock } from '../platform/clock.ts';
+import type { Config } from '../platform/config.ts';
+import { PasswordHasher, Sealer } from '../platform/crypto.ts';
+import { IdSpeller } from '../platform/ids.ts';
+import type { Logger } from '../platform/logger.ts';
+import type { Metrics } from '../platform/metrics.ts';
+import { openPool } from '../platform/postgres.ts';
+import { createFreshness, type PositionSource, type Projector, readPool } from '../readside/index.ts';
+import type { Closers } from './closers.ts';
+import { commandCounter } from './counters.ts';
+import type { Storage } from './storage.ts';
+
+/** What stands below the core. */
+export interface Ground {
+  readonly config: Config;
+  readonly storage: Storage;
+  readonly log: Log;
+  readonly feed: Feed;
+  /** The projector of this process, or what is known of those of others. */
+  readonly projected: PositionSource;
+  readonly projector: Projector | null;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+const sweepIntervalMs = 600_000;
+
+/** What commands and queries need: everything between the log and the dialects. */
+export type Core = Awaited<ReturnType<typeof openCore>>;
+
+/** Opens it. Resolves when queries can read every projection and, where this process is alone, its rows are caught up. */
+export async function openCore(ground: Ground, closers: Closers) {
+  const { config, storage, log, projected, projector, metrics } = ground;
+  const { url, secrets } = storage;
+  const pool = openPool({ url, name: 'work', maxConnections: 8 });
+  closers.add(() => pool.end());
+  const db = readPool(url);
+  closers.add(() => db.end());
+  const freshness = createFreshness({ source: projected, head: () => log.head(), clock: systemClock });
+  const door = new CommandDoor({
+    log,
+    clock: systemClock,
+    onAcknowledged: (workspace, account, position) =>
+      freshness.noteAcknowledged(workspace, { workspace, account }, position),
+    onAccepted: commandCounter((dialect, command) => metrics.acceptedCommands(dialect, command)),
+  });
+  await door.start();
+  closers.add(() => door.stop());
+
+  // Of its own: it holds connections while things are appended, and limits are not to wait for that.
+  const counters = openPool({ url, name: 'ids', maxConnections: 8 });
+  closers.add(() => counters.end());
+  const ids = new IdAllocator(counters, (workspace, kind) => highestId(db, kind === 'workspace' ? 0 : workspace, kind));
+  const speller = new IdSpeller(secrets.idKey);
+  const nameKey = secrets.idKey;
+  const passwords = new PasswordHasher();
+  const accounts = new AccountCommands({
+    door,
+    ids,
+    passwords,
+    nameKey,
+    refreshLifeMs: config.auth.refreshLifeMs,
+  });
+  const idempotency = new Idempotency({ clock: systemClock, nameKey });
+  const clients = new ClientCommands({ door, ids, speller });
+  const people = new ChatAccountCommands({ door, ids, idempotency, passwords, speller, nameKey });
+  const rooms = new RoomCommands({ door, ids, idempotency, nameKey });
+  const messages = new MessageCommands({ door, ids, rooms, idempotency });
+  const sealer = new Sealer(secrets.encryptionKeys);
+  const workspaces = new WorkspaceCommands({ door, ids, sealer, speller, nameKey });
+  await workspaces.openSystemWorkspaces([
+    { workspace: ACCOUNTS_WORKSPACE, name: 'accounts' },
+    { workspace: MAIN_WORKSPACE, name: 'main' },
+  ]);
+
+  // Queries of today's shape; and, where nobody else can have written meanwhile, rows up to where the log ended at this
+  // start: what quotas and counters are made from.
+  await projector?.ready;
+  const quota = new Quota(pool, systemClock, (workspace, account, month) =>
+    monthAccepted(db, { workspace, account }, Date.parse(`${month}-01T00:00:00Z`)),
+  );
+  if (storage.alone && projector) {
+    await reached(projector, await log.head());
+    await quota.settle();
+  }
+  closers.add(() => quota.close());
+  const limiter = new RateLimiter(pool, systemClock);
+  const sweep = setInterval(() => void limiter.sweep().catch(() => {}), sweepIntervalMs).unref();
+  closers.add(() => clearInterval(sweep));
+  const dispatches = new DispatchCommands({
+    door,
+    quota,
+    idKey: secrets.idKey,
+    monthlyQuota: config.limits.quotaPerMonth,
+    defaultTier: config.limits.defaultTier,
+  });
+  const chat = { idempotency, clients, people, rooms, messages };
+  return { pool, db, freshness, door, speller, accounts, workspaces, limiter, dispatches, ...chat };
+}
+
+async function reached(projector: Projector, position: bigint): Promise<void> {
+  while (projector.reached() < position) await Promise.race([sleep(5), projector.done]);
+}

@@ -1,0 +1,95 @@
+import { type ConnectorType, streams } from '../commands/index.ts';
+import { providers as connectProviders } from '../delivery/connectors/index.ts';
+import { type DeliveryWork, type ReceiptOutcome, startDeliveryWork } from '../delivery/index.ts';
+import { twilioCallback } from '../dialects/messagejs/index.ts';
+import { systemClock } from '../platform/clock.ts';
+import type { Config } from '../platform/config.ts';
+import type { Metrics } from '../platform/metrics.ts';
+import type { Telemetry } from '../platform/telemetry.ts';
+import { projectorGroup } from '../readside/index.ts';
+import type { Sandbox } from '../sandbox/index.ts';
+import type { Core, Ground } from './core.ts';
+import { counterOf } from './counters.ts';
+
+/** The providers of connectors: the emulations where there is a sandbox. */
+export function openProviders(config: Config, sandbox: Sandbox | null): ReturnType<typeof connectProviders> {
+  const { connections, whatsapp, telegram, twilio } = config.providers;
+  return connectProviders({
+    whatsapp: { baseUrl: sandbox?.whatsappUrl ?? whatsapp.url, apiVersion: whatsapp.apiVersion, connections },
+    telegram: { baseUrl: sandbox?.telegramUrl ?? telegram.url, connections },
+    twilio: { baseUrl: sandbox?.twilioUrl ?? twilio.url, connections },
+  });
+}
+
+/** Counts what became of receipts. */
+export function receiptCounter(metrics: Metrics) {
+  const count = counterOf((name) => {
+    const [type = '', outcome = ''] = name.split(' ');
+    return metrics.receiptOutcomes(type, outcome);
+  });
+  return (type: ConnectorType, outcome: ReceiptOutcome, receipts = 1) => count(`${type} ${outcome}`, receipts);
+}
+
+/** What delivery needs beside the core. */
+export interface DeliveryParts {
+  readonly telemetry: Telemetry;
+  readonly providers: ReturnType<typeof connectProviders>;
+  /** Where the outside reaches the API. */
+  readonly baseUrl: () => string;
+  /** Resolves when `baseUrl` is known: nothing that names it leaves sooner. */
+  readonly listening: Promise<void>;
+}
+
+/** Starts what leaves: dispatches, and the chores. */
+export function openDelivery(ground: Ground, core: Core, parts: DeliveryParts): DeliveryWork {
+  const { config, storage, log, logger, metrics } = ground;
+  const { telemetry, providers, baseUrl } = parts;
+  const { dispatch, providers: pace } = config;
+  const { speller } = core;
+  const outcome = counterOf((name) => {
+    const [type = '', how = ''] = name.split(' ');
+    return metrics.dispatchOutcomes(type, how);
+  });
+  return startDeliveryWork({
+    feed: ground.feed,
+    read: core.db,
+    work: core.pool,
+    projected: ground.projected,
+    projectorGroup,
+    head: () => log.head(),
+    erase: (streams) => log.erase(streams),
+    commands: core.dispatches,
+    workspaces: core.workspaces,
+    door: core.door,
+    url: storage.url,
+    providers,
+    statusCallback: (id, workspace, connector) =>
+      twilioCallback(baseUrl(), speller, { dispatch: id, workspace, connector }),
+    clock: systemClock,
+    logger,
+    sole: storage.alone,
+    sendAfter: parts.listening,
+    schedule: {
+      retryOffsetsMs: dispatch.retryScheduleMs,
+      jitter: 0.1,
+      attemptTimeoutMs: dispatch.attemptTimeoutMs,
+      maxThrottleMs: dispatch.maxThrottleMs,
+      maxAgeMs: dispatch.maxAgeMs,
+    },
+    pace: {
+      perConnector: {
+        whatsapp: pace.whatsapp.ratePerSecond,
+        telegram: pace.telegram.ratePerSecond,
+        twilio: pace.twilio.ratePerSecond,
+      },
+      perTelegramChat: pace.telegram.chatRatePerSecond,
+      overall: dispatch.ratePerSecond,
+    },
+    concurrencyPerConnector: dispatch.concurrencyPerConnector,
+    concurrencyPerProvider: pace.connections,
+    tracer: telemetry.tracer,
+    traceOf: async (id) => (await log.read(streams.dispatch(id))).events[0]?.meta.trace,
+    onReceipt: receiptCounter(metrics),
+    onOutcome: (type, how) => outcome(`${type} ${how}`, 1),
+  });
+}

@@ -1,0 +1,172 @@
+/** Roles, each in processes of its own, behind one address (issue: the distributed set-up). */
+import { randomBytes } from 'node:crypto';
+import t, { type Test } from 'tap';
+import { startSandbox } from '../../src/sandbox/index.ts';
+import { startFront } from '../support/front.ts';
+import { type ParleyProcess, startProcess } from '../support/parley.ts';
+import { temporaryDirectory, testDatabase } from '../support/postgres.ts';
+import { type Stack, stackVariables } from '../support/stack.ts';
+
+const credentials = { phoneNumberId: '106540352242922', accessToken: 'EAAG-test-token' };
+
+interface SetUp {
+  /** The front. */
+  readonly url: string;
+  readonly apis: readonly ParleyProcess[];
+  readonly projectors: readonly ParleyProcess[];
+}
+
+/** Two processes of each role that requests or events are shared by; null where the machine cannot run the stack. */
+async function setUp(test: Test, stack: Stack): Promise<SetUp | null> {
+  const variables = await stackVariables(test, stack);
+  if (variables === null) return null;
+  const sandbox = await startSandbox({ log: () => {} });
+  test.teardown(() => sandbox.close());
+  const { url: databaseUrl } = await testDatabase(test);
+  const secret = () => randomBytes(32).toString('hex');
+  const env = {
+    ...variables,
+    DATABASE_URL: databaseUrl,
+    JWT_SECRET: secret(),
+    ENCRYPTION_KEY: secret(),
+    ID_KEY: secret(),
+    API_BASE_URL: 'http://127.0.0.1:1',
+    LOG_LEVEL: 'warn',
+    WHATSAPP_RATE_PER_SECOND: '0',
+    WHATSAPP_API_URL: sandbox.whatsappUrl,
+    TELEGRAM_API_URL: sandbox.telegramUrl,
+    TWILIO_API_URL: sandbox.twilioUrl,
+  };
+  const start = async (roles: string): Promise<ParleyProcess> => {
+    const running = await startProcess({ dataDir: temporaryDirectory(), args: ['start', '--roles', roles], env });
+    test.teardown(async () => {
+      running.child.kill('SIGKILL');
+      await running.ended;
+    });
+    return running;
+  };
+  const [api1, api2, projector1, projector2, ...others] = await Promise.all(
+    ['api', 'api', 'projector', 'projector', 'delivery', 'relay,gateway'].map(start),
+  );
+  const all = [api1, api2, projector1, projector2, ...others] as ParleyProcess[];
+  await Promise.all(all.map((each) => each.ready()));
+  const url = await startFront(test, { api: [api1, api2].map((api) => (api as ParleyProcess).port), gateway: [] });
+  sandbox.behave({ callbackBaseUrl: url });
+  return {
+    url,
+    apis: [api1, api2] as ParleyProcess[],
+    projectors: [projector1, projector2] as ParleyProcess[],
+  };
+}
+
+async function ask(url: string, method: string, path: string, as?: string, body?: unknown, headers = {}) {
+  const response = await fetch(`${url}/api/v1${path}`, {
+    method,
+    headers: {
+      ...(as !== undefined && { authorization: `Bearer ${as}` }),
+      ...(body !== undefined && { 'content-type': 'application/json' }),
+      ...headers,
+    },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  // biome-ignore lint/suspicious/noExplicitAny: answers are looked at field by field
+  const json: any = text === '' ? null : JSON.parse(text);
+  return { status: response.status, headers: response.headers, json };
+}
+
+for (const stack of ['postgres+tail', 'postgres+kafka'] as const) {
+  t.test(`a process per role on ${stack}`, async (t) => {
+    const found = await setUp(t, stack);
+    if (!found) return;
+    const { url, apis, projectors } = found;
+    const [one, two] = apis.map((api) => api.url) as [string, string];
+    const person = { email: 'ada@example.com', password: 'correct horse battery' };
+    const { token } = (await ask(url, 'POST', '/auth/register', undefined, person)).json;
+    const project = (await ask(url, 'POST', '/projects', token, { name: 'First' })).json.id;
+    const key = (await ask(url, 'POST', `/projects/${project}/keys`, token, {})).json;
+    const connector = (
+      await ask(url, 'POST', `/projects/${project}/connectors`, token, { type: 'whatsapp', credentials })
+    ).json.id;
+    const template = (
+      await ask(url, 'POST', `/projects/${project}/templates`, token, {
+        name: 'Hello',
+        connectorType: 'whatsapp',
+        content: 'Hello {{name}}',
+      })
+    ).json.id;
+    const body = { to: '+15550001111', connectorId: connector, templateId: template, variables: { name: 'Ada' } };
+
+    t.test('a keyed send through either node takes effect once', async (t) => {
+      const headers = { 'idempotency-key': 'the same' };
+      const answers = await Promise.all(
+        [one, two, one, two].map((node) => ask(node, 'POST', '/messages', key.key, body, headers)),
+      );
+      t.strictSame(
+        answers.map(({ status }) => status),
+        [202, 202, 202, 202],
+      );
+      t.equal(new Set(answers.map(({ json }) => json.messageId)).size, 1);
+    });
+
+    t.test('a read on another node sees the write whose position it names', async (t) => {
+      for (let i = 0; i < 10; i++) {
+        const sent = await ask(one, 'POST', '/messages', key.key, body);
+        const position = sent.headers.get('x-parley-position') as string;
+        const read = await ask(two, 'GET', `/messages/${sent.json.messageId}`, token, undefined, {
+          'x-parley-position': position,
+        });
+        t.equal(read.status, 200);
+      }
+    });
+
+    t.test('what was accepted leaves, and its receipts come back, across processes', async (t) => {
+      const sent = await ask(url, 'POST', '/messages', key.key, body);
+      for (const until = Date.now() + 20_000; ; await new Promise((resolve) => setTimeout(resolve, 50))) {
+        const { json } = await ask(url, 'GET', `/messages/${sent.json.messageId}`, token);
+        if (json.status === 'delivered') break;
+        if (Date.now() > until) throw new Error(`still ${json.status}`);
+      }
+      t.pass('delivered');
+    });
+
+    t.test('a projector that is killed is replaced by the other', async (t) => {
+      projectors[0]?.child.kill('SIGKILL');
+      await projectors[0]?.ended;
+      const sent = await ask(one, 'POST', '/messages', key.key, body);
+      for (const until = Date.now() + 30_000; ; ) {
+        const read = await ask(two, 'GET', `/messages/${sent.json.messageId}`, token, undefined, {
+          'x-parley-position': sent.headers.get('x-parley-position') as string,
+        });
+        if (read.status === 200) break;
+        t.equal(read.status, 503, 'not yet, and never stale');
+        if (Date.now() > until) throw new Error('nobody projects');
+      }
+      t.pass('projected');
+    });
+
+    t.test('a key that one node revoked is dead on the other within a second', async (t) => {
+      t.equal((await ask(two, 'POST', '/messages', key.key, body)).status, 202);
+      t.equal((await ask(one, 'DELETE', `/projects/${project}/keys/${key.id}`, token)).status, 204);
+      t.equal((await ask(one, 'POST', '/messages', key.key, body)).status, 401);
+      for (const until = Date.now() + 5_000; ; ) {
+        if ((await ask(two, 'POST', '/messages', key.key, body)).status === 401) break;
+        if (Date.now() > until) throw new Error('still alive');
+      }
+      t.pass('dead');
+    });
+  });
+}
+
+t.test('roles are checked at start', async (t) => {
+  const run = async (args: string[], env: Record<string, string> = {}) => {
+    const running = await startProcess({ dataDir: temporaryDirectory(), args: ['start', ...args], env });
+    return { code: await running.ended, output: running.output() };
+  };
+  const unknown = await run(['--roles', 'api,cook']);
+  t.equal(unknown.code, 2);
+  t.match(unknown.output, /--roles takes some of api, gateway, relay, projector, delivery/);
+  const alone = await run(['--roles', 'api']);
+  t.equal(alone.code, 1);
+  t.match(alone.output, /--roles needs DATABASE_URL/);
+});
