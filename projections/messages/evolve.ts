@@ -8,7 +8,7 @@ import type { MessageRow } from './rows.ts';
  * its sender or its workspace): history tells no deletion then, as nobody was told of one. Where it is not said at all, the
  * deletion stands where the event "erased" does.
  */
-export type ErasedItem = EventData<'MessagesErased'>['items'][number] & { readonly deletedPosition?: string | null };
+export type ErasedItem = EventData<'MessagesErased'>['items'][number];
 
 /** What an event says of one message after it was posted. */
 export type Later =

@@ -197,7 +197,8 @@ export function hosts(about: Variable): VariableSchema<readonly string[]> {
 export function bindings(about: Variable): VariableSchema<ReadonlyMap<string, string>> {
   const read = (given: string) => {
     const pairs = given.split(',').map((part) => {
-      const [, host = '', dialect = ''] = /^([A-Za-z0-9_.-]{0,255}(?::\d{1,5})?)=(messagejs|chatapi)$/.exec(part.trim()) ?? [];
+      const [, host = '', dialect = ''] =
+        /^([A-Za-z0-9_.-]{0,255}(?::\d{1,5})?)=(messagejs|chatapi)$/.exec(part.trim()) ?? [];
       return [host.toLowerCase(), dialect] as const;
     });
     return pairs.every(([host]) => host !== '') ? new Map(pairs) : undefined;

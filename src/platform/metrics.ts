@@ -45,6 +45,12 @@ export interface Metrics {
   /** Makes the counter of what becomes of receipts of a connector type. */
   receiptOutcomes(type: string, outcome: string): (count?: number) => void;
   observeQueue(queue: string, read: () => number): void;
+  /** A figure of a part that a process may not have, asked when the metrics are read. */
+  observeGauge(name: string, help: string, read: () => number): void;
+  /** Makes the counter of what a partition of the topic lacked, for one consumer group. */
+  feedHoles(group: string): () => void;
+  /** The age of an event when its row was committed. */
+  projected(lagMs: number): void;
   /** Holes met in the log so far: 0 unless something is broken. */
   observeGaps(read: () => number): void;
   /** Makes the counter of a route: told of each answer's status and the milliseconds it took. */
@@ -93,9 +99,23 @@ export function createMetrics({ processMetrics = true }: { processMetrics?: bool
     help: 'Flushes to the log whose outcome was unknown.',
     registers,
   });
+  const rowSeconds = new Histogram({
+    name: 'parley_row_latency_seconds',
+    help: 'Age of the last event of a batch when its rows were committed.',
+    buckets: secondsBuckets,
+    registers,
+  });
+  const holes = new Counter({
+    name: 'parley_feed_holes_total',
+    help: 'Stretches that a partition of the topic lacked, and that were read from the log.',
+    labelNames: ['group'],
+    registers,
+  });
   const { refresh, ...observers } = observed(registers);
   return {
     ...observers,
+    feedHoles: (group) => () => holes.inc({ group }),
+    projected: (lagMs) => rowSeconds.observe(Math.max(0, lagMs) / 1_000),
     acceptedCommands: (dialect, command) => accepted.counter({ dialect, command }),
     dispatchOutcomes: (type, outcome) => outcomes.counter({ type, outcome }),
     receiptOutcomes: (type, outcome) => receipts.counter({ type, outcome }),
@@ -160,6 +180,10 @@ function observed(registers: Registry[]) {
         gaps.reset();
         gaps.inc(total);
       });
+    },
+    observeGauge(name: string, help: string, read: () => number) {
+      const own = gauge(name, help);
+      sources.set(`gauge ${name}`, async () => own.set(read()));
     },
     observeQueue(queue: string, read: () => number) {
       sources.set(`queue ${queue}`, async () => depth.set({ queue }, read()));

@@ -19,7 +19,7 @@ export function openFeed(options: {
   readonly log: Log;
   readonly logger: ConsumerLogger;
   /** Told when a partition of the topic lacked something, which was read from the log. */
-  readonly onHole?: () => void;
+  readonly onHole?: (group: string) => void;
 }): { readonly feed: Feed; close(): Promise<unknown> } {
   const { config, url, log, logger, onHole } = options;
   const topic = topicOptions(config);
@@ -32,7 +32,7 @@ export function openFeed(options: {
     codec,
     logger,
     onHole: (group, partition, from, to) => {
-      onHole?.();
+      onHole?.(group);
       const hole = { group, partition, from: String(from), to: String(to) };
       logger.info(hole, 'a partition lacked records, which are read from the log');
     },

@@ -100,11 +100,17 @@ async function wire(
   closers.add(() => storage.close());
   const { url } = storage;
   const warn = (fields: object, message: string) => logger.warn(fields, message);
-  const open = await openLog({ config, url, metrics, warn });
+  const open = await openLog({ config, url, metrics, warn, scavenges: roles.has('delivery') });
   closers.add(() => open.close());
   const { tracer } = telemetry;
   const log = tracer.enabled ? tracedLog(open.log, tracer) : open.log;
-  const { feed: plainFeed, close: closeFeed } = openFeed({ config, url, log, logger });
+  const { feed: plainFeed, close: closeFeed } = openFeed({
+    config,
+    url,
+    log,
+    logger,
+    onHole: (group) => metrics.feedHoles(group)(),
+  });
   closers.add(closeFeed);
   const feed = tracer.enabled ? tracedFeed(plainFeed, tracer) : plainFeed;
   const parts: Promise<void>[] = [];
@@ -113,9 +119,24 @@ async function wire(
     const relay = startRelay({ ...topic, url, log, codec, logger });
     closers.add(() => relay.stop());
     parts.push(relay.done);
+    metrics.observeGauge('parley_relay_leading', 'Whether this process copies the log into the topic.', () =>
+      Number(relay.leading()),
+    );
+    metrics.observeGauge('parley_relay_position', 'Position up to which this process has copied the log.', () =>
+      Number(relay.position()),
+    );
   }
   const shared = !storage.alone;
-  const projector = roles.has('projector') ? await startProjector({ url, feed, history: log, logger, shared }) : null;
+  const projector = roles.has('projector')
+    ? await startProjector({
+        url,
+        feed,
+        history: log,
+        logger,
+        shared,
+        onBatch: ({ lagMs }) => lagMs !== null && metrics.projected(lagMs),
+      })
+    : null;
   if (projector) {
     closers.add(() => projector.stop());
     parts.push(projector.done);

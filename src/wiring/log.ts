@@ -22,6 +22,8 @@ export interface OpenLogOptions {
   /** Of the database that is up to date. */
   readonly url: string;
   readonly metrics?: Metrics;
+  /** This process tells EventStoreDB's nodes to scavenge. */
+  readonly scavenges?: boolean;
   readonly warn?: (fields: object, message: string) => void;
 }
 
@@ -41,7 +43,10 @@ async function openInPostgres({ url, metrics }: OpenLogOptions): Promise<OpenLog
   };
 }
 
-async function openInEventStore(url: string, { config, metrics, warn }: OpenLogOptions): Promise<OpenLog> {
+async function openInEventStore(
+  url: string,
+  { config, metrics, warn, scavenges = false }: OpenLogOptions,
+): Promise<OpenLog> {
   const log = await openEventStoreLog({
     url,
     codec,
@@ -53,7 +58,7 @@ async function openInEventStore(url: string, { config, metrics, warn }: OpenLogO
   });
   const { scavengeIntervalMs: intervalMs } = config.eventStore;
   const stopScavenges =
-    intervalMs === 0 || !metrics
+    intervalMs === 0 || !scavenges
       ? () => {}
       : startScavenges({
           ...adminOf(url),

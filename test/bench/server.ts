@@ -42,7 +42,7 @@ export async function startServer({ dataDir, env, profileDir }: ServerOptions): 
   const url = `http://127.0.0.1:${port}`;
   const logFile = join(dataDir, '..', `server-${port}.log`);
   const output = openSync(logFile, 'a');
-  const flags = process.env.ELU ? process.env.ELU.split(' ') : profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileDir}`];
+  const flags = profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileDir}`];
   const began = performance.now();
   const child = spawn(process.execPath, [...flags, mainFile, 'start'], {
     env: {
