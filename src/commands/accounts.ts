@@ -193,7 +193,7 @@ export class AccountCommands {
 }
 
 function actorOf(workspace: number, id: number, trace?: string): Actor {
-  return trace === undefined ? { workspace, account: id } : { workspace, account: id, trace };
+  return { workspace, account: id, dialect: 'messagejs', ...(trace !== undefined && { trace }) };
 }
 
 function refreshToken(session: string, secret: string): string {

@@ -189,7 +189,11 @@ export class ChatAccountCommands {
   }
 
   /** Changes an account: oneself, or anybody by the service account. Throws `not-found`, `access-denied`, `identifier-taken`. */
-  async changeUser(actor: Actor, id: number, changes: UserChanges): Promise<Changed<AccountState>> {
+  async changeUser(
+    actor: Actor,
+    id: number,
+    changes: UserChanges,
+  ): Promise<Changed<AccountState> & { readonly at: number }> {
     onlySelf(actor, id);
     const { email, username, profile, active } = changes;
     if (active !== undefined) onlyMaster(actor);

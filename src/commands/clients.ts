@@ -146,7 +146,7 @@ export class ClientCommands {
 }
 
 function masterOf(id: number, trace: string | undefined): Actor {
-  const actor = { workspace: id, account: SERVICE_ACCOUNT };
+  const actor = { workspace: id, account: SERVICE_ACCOUNT, dialect: 'chatapi' };
   return trace === undefined ? actor : { ...actor, trace };
 }
 

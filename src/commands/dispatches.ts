@@ -123,7 +123,7 @@ export class DispatchCommands {
         if (outcome.outcome === 'unknown') throw new DomainError('unavailable');
         if ('position' in outcome) {
           door.acknowledged(actor, outcome.position);
-          door.accepted('AcceptDispatch', 1);
+          door.accepted('AcceptDispatch', 1, actor.dialect);
           return { dispatch: id, position: outcome.position };
         }
         // A conflict is the replay: the stream stands already. It uses no quota.
@@ -245,7 +245,7 @@ export class DispatchCommands {
       for (const item of items) results[item] = result;
     }
     if (position > 0n) door.acknowledged(actor, position);
-    if (accepted > 0) door.accepted('AcceptDispatch', accepted);
+    if (accepted > 0) door.accepted('AcceptDispatch', accepted, actor.dialect);
     return unused;
   }
 
@@ -418,7 +418,7 @@ type AcceptDispatch = Extract<DispatchCommand, { command: 'AcceptDispatch' }>;
 
 /** A key acts as its workspace's service account. */
 function actorOf(key: AuthenticatedKey, trace: string | undefined): Actor {
-  const actor: Actor = { workspace: key.workspace, account: SERVICE_ACCOUNT };
+  const actor: Actor = { workspace: key.workspace, account: SERVICE_ACCOUNT, dialect: 'messagejs' };
   return trace === undefined ? actor : { ...actor, trace };
 }
 

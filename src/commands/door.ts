@@ -20,6 +20,8 @@ export interface Actor {
   readonly account: number;
   /** W3C `traceparent` of the request's span. */
   readonly trace?: string;
+  /** The dialect that was spoken, for metrics. */
+  readonly dialect?: string;
 }
 
 /** What a command wrote. `events` are empty, and `position` null, when there was nothing to do. */
@@ -65,9 +67,9 @@ const unknownForMs = 8_000;
 export interface DoorOptions {
   readonly log: Log;
   readonly clock: Clock;
+  /** Told of accepted commands by name and by the actor's dialect, for metrics. */
+  readonly onAccepted?: (command: string, count: number, dialect?: string) => void;
   /** Told of every acknowledged write: freshness (design promise 8). */
-  /** Told of accepted commands by name, for metrics. */
-  readonly onAccepted?: (command: string, count: number) => void;
   readonly onAcknowledged?: (workspace: number, account: number, position: bigint) => void;
 }
 
@@ -147,7 +149,7 @@ export class CommandDoor {
           const next = events.reduce((current, event) => aggregate.evolve(current, { ...event, at }), state);
           this.states.put(aggregate, stream, next, outcome.revision);
           this.#onAcknowledged(actor.workspace, actor.account, outcome.position);
-          this.accepted((command as { command?: string }).command ?? '-', 1);
+          this.accepted((command as { command?: string }).command ?? '-', 1, actor.dialect);
           return { events, state: next, revision: outcome.revision, position: outcome.position, at };
         }
         case 'taken':

@@ -131,7 +131,7 @@ export class MessageCommands {
       }),
     });
     door.acknowledged(actor, position);
-    door.accepted('PostMessage', 1);
+    door.accepted('PostMessage', 1, actor.dialect);
     const data = { ...first.data, message: id };
     const state = message.evolve(message.initial, { type: 'MessagePosted', data, at: commit.at });
     return { message: id, state, room, sender: sender.state, position };

@@ -9,6 +9,7 @@ export type Admission = 'credentials' | 'anonymous' | 'refused';
 /** A dialect's rules for calls from web pages (Fetch standard, section 3.3, "CORS protocol"). Lists are header values. */
 export interface CorsPolicy {
   readonly methods: string;
+  /** `*`: whatever the page asks for. */
   readonly requestHeaders: string;
   readonly exposedHeaders: string;
   /** Seconds that a browser remembers a preflight; 600 unless told. */
@@ -54,9 +55,17 @@ export function applyCors(
   if (!isPreflight) return false;
   if (admission !== 'refused') {
     reply.header('access-control-allow-methods', policy.methods);
-    reply.header('access-control-allow-headers', policy.requestHeaders);
+    reply.header('access-control-allow-headers', allowedHeaders(policy, request));
     reply.header('access-control-max-age', String(policy.maxAgeSeconds ?? 600));
   }
   reply.code(policy.preflightStatus ?? 204).send();
   return true;
 }
+
+/** To a request with credentials `*` would be a header of that name: what was asked for is named instead. */
+function allowedHeaders({ requestHeaders }: CorsPolicy, request: FastifyRequest): string {
+  const asked = request.raw.headers['access-control-request-headers'];
+  return requestHeaders === '*' && typeof asked === 'string' && headerList.test(asked) ? asked : requestHeaders;
+}
+
+const headerList = /^[\w!#$%&'*+.^`|~, -]{1,2000}$/;

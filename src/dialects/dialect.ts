@@ -19,6 +19,8 @@ export interface Dialect {
   readonly cors?: CorsPolicy;
   /** Answers, by status, that any of its routes may give: its document names them where a route does not. */
   readonly commonResponses?: Readonly<Record<number, z.ZodType>>;
+  /** Some of its routes are upgraded to sockets (`wsHandler`). */
+  readonly sockets?: boolean;
   /** The JSON body of an answer that the host gives in the dialect's place. */
   refuse?(refusal: Refusal): object;
   /** Registers its routes, full paths, with its own error handler: encapsulated, so that no rule leaks out. */
@@ -28,10 +30,13 @@ export interface Dialect {
 /** Why the host answers a request before, or instead of, any route. */
 export interface Refusal {
   /** `draining` is answered with `Retry-After`, `uri-too-long` means a parameter in the path. */
-  readonly kind: 'unknown-route' | 'malformed-url' | 'uri-too-long' | 'draining';
-  readonly status: 404 | 400 | 414 | 503;
+  readonly kind: 'unknown-route' | 'malformed-url' | 'uri-too-long' | 'draining' | 'unauthenticated' | 'malformed-body';
+  readonly status: 404 | 400 | 401 | 413 | 414 | 503;
   /** For people. */
   readonly message: string;
+  /** Of `unauthenticated`: the method, and whether there was a credential at all. */
+  readonly method?: string;
+  readonly presented?: boolean;
 }
 
 /** What a route tells its document, in `config.openapi` beside its `schema` (zod schemas). */

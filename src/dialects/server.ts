@@ -13,17 +13,22 @@ import type { Config } from '../platform/config.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { Span, Telemetry } from '../platform/telemetry.ts';
-import { applyCors } from './cors.ts';
+import { type CollisionOptions, type Collisions, collisionsOf, unionOf } from './collisions.ts';
+import { applyCors, type CorsPolicy } from './cors.ts';
 import type { Dialect, Refusal } from './dialect.ts';
 import { registerDocs } from './docs.ts';
 import { type HealthSource, registerHealth } from './health.ts';
 import { type CollectedRoute, documentOf } from './openapi.ts';
 import { mergedDocument } from './openapi-merge.ts';
 import { RequestWatch } from './request-watch.ts';
+import { registerSockets } from './sockets.ts';
 
 /** What the host needs. */
 export interface HttpHostOptions {
-  readonly config: Pick<Config, 'http'>;
+  readonly config: Pick<Config, 'http'> & {
+    /** For paths on which two dialects meet. */
+    readonly collisions?: CollisionOptions;
+  };
   readonly dialects: readonly Dialect[];
   readonly health: HealthSource;
   readonly metrics: Metrics;
@@ -71,23 +76,24 @@ export async function createHttpHost(options: HttpHostOptions): Promise<HttpHost
   const { config, dialects, health, metrics, clock, telemetry, sdkFile } = options;
   const state = { draining: false };
   const watch = new RequestWatch({ ...options, isDraining: () => state.draining });
-  const owner = ownerFinder(dialects);
+  const collisions = collisionsOf(dialects, config.collisions ?? { hosts: new Map(), cookieName: 'authToken' });
+  const owners = new Owners(dialects, collisions);
+  const say = (refusal: Refusal, body: object, reply: FastifyReply) =>
+    reply.code(refusal.status).header('content-type', 'application/json; charset=utf-8').send(JSON.stringify(body));
   const refuse = (refusal: Refusal, request: FastifyRequest, reply: FastifyReply) => {
-    const dialect = owner(request.raw.url ?? '/');
+    const dialect = owners.of(request);
     // Routes count what they answer themselves, also when it is said in their place.
     const hasRoute = refusal.kind === 'draining' && !request.is404;
     if (!hasRoute) watch.count(dialect?.name ?? '-', '-', request.method)(refusal.status, 0);
-    return reply
-      .code(refusal.status)
-      .header('content-type', 'application/json; charset=utf-8')
-      .send(JSON.stringify(dialect?.refuse?.(refusal) ?? neutralBody(refusal)));
+    return say(refusal, dialect?.refuse?.(refusal) ?? neutralBody(refusal), reply);
   };
-  const app = makeServer(config.http, (error, request, reply) => {
+  const app = makeServer(config.http, collisions, (error, request, reply) => {
     const tooLong = error.code === 'FST_ERR_MAX_PARAM_LENGTH';
     const message = tooLong ? 'A parameter in the path is too long' : 'The URL is malformed';
     refuse({ kind: tooLong ? 'uri-too-long' : 'malformed-url', status: tooLong ? 414 : 400, message }, request, reply);
   });
 
+  if (dialects.some(({ sockets }) => sockets)) await registerSockets(app);
   app.decorateRequest('startedMs', 0);
   app.decorateRequest('trace', undefined);
   app.decorateRequest('span', null);
@@ -101,7 +107,7 @@ export async function createHttpHost(options: HttpHostOptions): Promise<HttpHost
     const { origin } = request.raw.headers;
     if (origin !== undefined) {
       const path = pathOf(request.raw.url ?? '/');
-      if (applyCors(owner(path)?.cors, origin, path, request, reply)) return;
+      if (applyCors(owners.corsOf(request, path), origin, path, request, reply)) return;
     }
     if (state.draining && !isSight(request.raw.url ?? '/')) {
       reply.header('retry-after', String(retryAfterSeconds)).header('connection', 'close');
@@ -131,8 +137,13 @@ export async function createHttpHost(options: HttpHostOptions): Promise<HttpHost
     app.server.closeIdleConnections();
   }
 
-  const routes = await registerAll(app, dialects, watch);
+  const routes = await registerAll(app, dialects, watch, collisions);
+  owners.know(routes);
   app.addHook('onRoute', (route) => watch.addTo(route, '-'));
+  collisions?.register(app, (refusal, dialect, reply) => {
+    const bodies = (dialect ? [dialect] : collisions.dialects).map((each) => each.refuse?.(refusal) ?? {});
+    say(refusal, Object.assign({}, ...bodies), reply);
+  });
   await app.register(fastifyStatic, { serve: false, root: import.meta.dirname });
   registerHealth(app, { health, metrics, isDraining: () => state.draining });
   const version = manifest.version;
@@ -154,13 +165,18 @@ export async function createHttpHost(options: HttpHostOptions): Promise<HttpHost
 
 function makeServer(
   http: Config['http'],
+  collisions: Collisions | null,
   onFrameworkError: (error: { code: string }, request: FastifyRequest, reply: FastifyReply) => void,
 ): FastifyInstance {
   return fastify({
     logger: false,
     // Nobody reads the ids of requests: `traceparent` is what ties lines together.
     genReqId: () => '',
-    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 500 },
+    routerOptions: {
+      ignoreTrailingSlash: true,
+      maxParamLength: 500,
+      ...(collisions && { constraints: { dialect: collisions.strategy } }),
+    },
     bodyLimit: http.bodyLimitBytes,
     trustProxy: http.trustedProxies.length > 0 ? [...http.trustedProxies] : false,
     keepAliveTimeout: keepAliveMs,
@@ -182,6 +198,7 @@ async function registerAll(
   app: FastifyInstance,
   dialects: readonly Dialect[],
   watch: RequestWatch,
+  collisions: Collisions | null,
 ): Promise<ReadonlyMap<string, readonly CollectedRoute[]>> {
   const routes = new Map<string, CollectedRoute[]>();
   for (const dialect of dialects) {
@@ -191,6 +208,7 @@ async function registerAll(
       scope.addHook('onRoute', (route) => {
         const { method, url, schema, config: about } = route;
         collected.push({ methods: [method].flat(), url, schema, openapi: about?.openapi });
+        collisions?.constrain(route, dialect.name);
         watch.addTo(route, dialect.name);
       });
       await dialect.register(scope);
@@ -199,14 +217,58 @@ async function registerAll(
   return routes;
 }
 
-/** Who answers for a path: the longest prefix wins, then the first dialect. */
-function ownerFinder(dialects: readonly Dialect[]): (url: string) => Dialect | undefined {
-  const prefixes = dialects
-    .flatMap((dialect) => (dialect.prefixes ?? []).map((prefix) => ({ dialect, prefix })))
-    .sort((a, b) => b.prefix.length - a.prefix.length);
-  const isBelow = (url: string, prefix: string) =>
-    url.startsWith(prefix) && (prefix.endsWith('/') || ['/', '?', ''].includes(url.charAt(prefix.length)));
-  return (url) => prefixes.find(({ prefix }) => isBelow(url, prefix))?.dialect;
+/** Who answers for a request: the dialect of its route; without one the longest prefix wins, then the first dialect. */
+class Owners {
+  readonly #prefixes: readonly { readonly dialect: Dialect; readonly prefix: string }[];
+  readonly #byName: ReadonlyMap<string, Dialect>;
+  readonly #collisions: Collisions | null;
+  readonly #union: CorsPolicy | undefined;
+  #routes: readonly { readonly dialect: Dialect; readonly pattern: RegExp }[] = [];
+
+  constructor(dialects: readonly Dialect[], collisions: Collisions | null) {
+    this.#prefixes = dialects
+      .flatMap((dialect) => (dialect.prefixes ?? []).map((prefix) => ({ dialect, prefix })))
+      .sort((a, b) => b.prefix.length - a.prefix.length);
+    this.#byName = new Map(dialects.map((dialect) => [dialect.name, dialect]));
+    this.#collisions = collisions;
+    const policies = (collisions?.dialects ?? []).flatMap(({ cors }) => cors ?? []);
+    this.#union = policies.length === 2 ? unionOf(policies) : policies[0];
+  }
+
+  /** The routes there are: a preflight has none of its own. */
+  know(routes: ReadonlyMap<string, readonly CollectedRoute[]>): void {
+    this.#routes = (this.#collisions?.dialects ?? []).flatMap((dialect) =>
+      (routes.get(dialect.name) ?? []).map(({ url }) => ({
+        dialect,
+        pattern: new RegExp(`^${url.replace(/:[A-Za-z_]\w*/g, '[^/]+').replace(/\*$/, '.*')}/?$`),
+      })),
+    );
+  }
+
+  of(request: FastifyRequest): Dialect | undefined {
+    const routed = this.#byName.get(request.routeOptions.config?.dialect ?? '');
+    if (routed) return routed;
+    const owner = this.#byPrefix(request.raw.url ?? '/');
+    return owner && this.#collisions?.dialects.includes(owner) ? this.#collisions.ownerOf(request.raw) : owner;
+  }
+
+  /** The rules for calls from pages: those of the dialect that answers, or of both that may. */
+  corsOf(request: FastifyRequest, path: string): CorsPolicy | undefined {
+    const routed = this.#byName.get(request.routeOptions.config?.dialect ?? '');
+    if (routed) return routed.cors;
+    const owner = this.#byPrefix(path);
+    if (!owner || !this.#collisions?.dialects.includes(owner)) return owner?.cors;
+    if (this.#collisions.isShared(path)) return this.#union;
+    const there = this.#routes.filter(({ pattern }) => pattern.test(path));
+    const [first, ...others] = new Set(there.map(({ dialect }) => dialect));
+    return first && others.length === 0 ? first.cors : this.#union;
+  }
+
+  #byPrefix(url: string): Dialect | undefined {
+    const isBelow = (prefix: string) =>
+      url.startsWith(prefix) && (prefix.endsWith('/') || ['/', '?', ''].includes(url.charAt(prefix.length)));
+    return this.#prefixes.find(({ prefix }) => isBelow(prefix))?.dialect;
+  }
 }
 
 function pathOf(url: string): string {

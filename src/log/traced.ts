@@ -31,7 +31,8 @@ export function tracedLog(log: Log, tracer: Tracer): Log {
         for (const span of spans) span.end({ error });
         throw error;
       }
-      spans.forEach((span, i) => span.end({ attributes: { 'parley.outcome': outcomes[i]?.outcome ?? '' } }));
+      for (const [i, span] of spans.entries())
+        span.end({ attributes: { 'parley.outcome': outcomes[i]?.outcome ?? '' } });
       return outcomes;
     },
   };

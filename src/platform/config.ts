@@ -258,6 +258,21 @@ const environment = z.object({
     meaning: 'Networks, not public, that addresses named by tenants may lead to, comma-separated; empty: none',
   }),
 
+  COMPANY_TOKEN_LIFE: duration('28d', { min: 1_000 }, { meaning: 'Life of a token of the Company API' }),
+  COMPANY_OPEN_USERS: choice('false', ['false', 'true'], {
+    meaning:
+      "`true`: the list of users, and the change of anybody's password, need no token, as in the original Company API",
+  }),
+  COMPANY_SMTP_URL: text(
+    null,
+    { pattern: /^smtps?:\/\/[^\s/]+\S*$/, expects: 'an address that begins with smtp:// or smtps://' },
+    {
+      meaning:
+        'Mail server that takes generated passwords of the Company API, `smtp://user:password@host:port`; empty: none',
+      secret: true,
+    },
+  ),
+
   LOG_LEVEL: choice('info', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
     meaning: 'Least weight of a log line; `debug` has a line for every request',
   }),
@@ -434,6 +449,12 @@ function nested(env: Environment, warnings: readonly string[]) {
         channel: env.ROOM_INACTIVE_AFTER_CHANNEL,
         support: env.ROOM_INACTIVE_AFTER_SUPPORT,
       },
+    },
+    company: {
+      tokenLifeMs: env.COMPANY_TOKEN_LIFE,
+      openUsers: env.COMPANY_OPEN_USERS === 'true',
+      /** `null`: generated passwords are told in the answer alone. */
+      smtpUrl: env.COMPANY_SMTP_URL,
     },
     outbound: { allowCidrs: env.OUTBOUND_ALLOW_CIDRS },
     log: { level: env.LOG_LEVEL },

@@ -45,6 +45,8 @@ export interface Metrics {
   /** Makes the counter of what becomes of receipts of a connector type. */
   receiptOutcomes(type: string, outcome: string): (count?: number) => void;
   observeQueue(queue: string, read: () => number): void;
+  /** Figures of the gateway by name; `<dialect>_sessions` are its open sockets. Asked when the metrics are read. */
+  observeGateway(read: () => Readonly<Record<string, number>>): void;
   /** A figure of a part that a process may not have, asked when the metrics are read. */
   observeGauge(name: string, help: string, read: () => number): void;
   /** Makes the counter of what a partition of the topic lacked, for one consumer group. */
@@ -158,6 +160,8 @@ function observed(registers: Registry[]) {
   const head = gauge('parley_log_head', 'Last position of the log.');
   const depth = gauge('parley_queue_depth', 'Entries that wait, by queue.', 'queue');
   const position = gauge('parley_checkpoint_position', 'Position up to which a consumer group is done.', 'group');
+  const sockets = gauge('parley_sockets', 'Open sockets and event streams of this process, by dialect.', 'dialect');
+  const gatewayState = gauge('parley_gateway', 'What the gateway holds, and has counted so far, by name.', 'name');
   const lagEvents = gauge('parley_checkpoint_lag_events', 'Events that a consumer group has yet to see.', 'group');
   const lagSeconds = gauge(
     'parley_checkpoint_lag_seconds',
@@ -184,6 +188,15 @@ function observed(registers: Registry[]) {
     observeGauge(name: string, help: string, read: () => number) {
       const own = gauge(name, help);
       sources.set(`gauge ${name}`, async () => own.set(read()));
+    },
+    observeGateway(read: () => Readonly<Record<string, number>>) {
+      sources.set('gateway', async () => {
+        for (const [name, value] of Object.entries(read())) {
+          gatewayState.set({ name }, value);
+          const dialect = /^(.+)_sessions$/.exec(name)?.[1];
+          if (dialect !== undefined) sockets.set({ dialect }, value);
+        }
+      });
     },
     observeQueue(queue: string, read: () => number) {
       sources.set(`queue ${queue}`, async () => depth.set({ queue }, read()));

@@ -1,10 +1,14 @@
-import type { ReceiptDoor } from '../commands/index.ts';
+import { randomUUID } from 'node:crypto';
+import { MAIN_WORKSPACE, type ReceiptDoor } from '../commands/index.ts';
 import type { providers as connectProviders } from '../delivery/connectors/index.ts';
+import { ownMail } from '../delivery/email/index.ts';
 import { chatapiDialect } from '../dialects/chatapi/index.ts';
+import { companyDialect } from '../dialects/company/index.ts';
 import type { Dialect } from '../dialects/index.ts';
 import { messagejsDialect } from '../dialects/messagejs/index.ts';
+import type { Gateway } from '../gateway/index.ts';
 import { systemClock } from '../platform/clock.ts';
-import type { Config } from '../platform/config.ts';
+import { type Config, ConfigError } from '../platform/config.ts';
 import type { Core } from './core.ts';
 import type { Storage } from './storage.ts';
 
@@ -13,23 +17,52 @@ export interface DialectParts {
   readonly config: Config;
   readonly storage: Storage;
   readonly providers: ReturnType<typeof connectProviders>;
-  readonly receipts: ReceiptDoor;
+  /** Null in a process that serves sockets alone. */
+  readonly receipts: ReceiptDoor | null;
+  /** Null in a process that serves no sockets. Not started yet. */
+  readonly gateway: Gateway | null;
   /** Where the outside reaches the API. */
   readonly baseUrl: () => string;
 }
 
-/** Every dialect that the API speaks. */
+/** Every dialect that the API speaks; without requests those that have sockets. */
 export function openDialects(core: Core, parts: DialectParts): Dialect[] {
-  const { providers, receipts } = parts;
+  const { providers, receipts, gateway } = parts;
   const clock = systemClock;
+  const company = companyDialect({
+    ...core,
+    clock,
+    gateway,
+    mail: companyMail(parts.config),
+    servesRequests: receipts !== null,
+    config: companyConfig(parts),
+  });
+  if (receipts === null) return [company];
   return [
     messagejsDialect({ ...core, providers, receipts, clock, config: messagejsConfig(parts) }),
     chatapiDialect({ ...core, clock, config: chatapiConfig(parts.config) }),
+    company,
   ];
 }
 
 function chatapiConfig({ chatapi, rooms }: Config) {
   return { ...chatapi, inactiveAfterMs: rooms.inactiveAfterMs };
+}
+
+function companyConfig({ config, storage }: DialectParts) {
+  const { company, http, production } = config;
+  const { jwtSecret } = storage.secrets;
+  return { ...company, workspace: MAIN_WORKSPACE, jwtSecret, allowedOrigins: http.allowedOrigins, production };
+}
+
+/** The server that mails generated passwords; null without one. */
+function companyMail({ company: { smtpUrl } }: Config) {
+  if (smtpUrl === null) return null;
+  try {
+    return ownMail(smtpUrl, { newId: () => randomUUID().replaceAll('-', '') });
+  } catch (error) {
+    throw new ConfigError(`COMPANY_SMTP_URL is wrong: ${error instanceof Error ? error.message : error}`);
+  }
 }
 
 function messagejsConfig({ config, storage, baseUrl }: DialectParts) {

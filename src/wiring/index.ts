@@ -10,6 +10,7 @@ import { openReceipts } from '../delivery/index.ts';
 import { createHttpHost, type Dialect } from '../dialects/index.ts';
 import { startRelay } from '../feed/relay.ts';
 import { tracedFeed } from '../feed/traced.ts';
+import type { Gateway } from '../gateway/index.ts';
 import { tracedLog } from '../log/traced.ts';
 import { systemClock } from '../platform/clock.ts';
 import { apiBaseUrl, type Config, ConfigError } from '../platform/config.ts';
@@ -31,6 +32,7 @@ import { type Ground, openCore } from './core.ts';
 import { openDelivery, openProviders, receiptCounter } from './delivery.ts';
 import { openDialects } from './dialects.ts';
 import { openFeed, topicOptions } from './feed.ts';
+import { openGateway } from './gateway.ts';
 import { openLog } from './log.ts';
 import { observe } from './observe.ts';
 import { roles as allRoles, isWhole, type Role } from './roles.ts';
@@ -162,6 +164,7 @@ async function wire(
   }
   observe(ground, open, core, delivery);
 
+  const gateway = roles.has('gateway') ? openGateway(ground, core) : null;
   let dialects: Dialect[] = [];
   if (roles.has('api')) {
     const { db: read, dispatches: commands, workspaces } = core;
@@ -169,8 +172,12 @@ async function wire(
     const onReceipt = receiptCounter(metrics);
     const receipts = openReceipts({ read, commands, workspaces, projected, head, clock: systemClock, onReceipt });
     closers.add(() => receipts.stop());
-    dialects = openDialects(core, { config, storage, providers, receipts, baseUrl });
+    dialects = openDialects(core, { config, storage, providers, receipts, gateway, baseUrl });
+  } else if (gateway) {
+    dialects = openDialects(core, { config, storage, providers, receipts: null, gateway, baseUrl });
   }
+  const stopGateway = gateway ? await startGateway(gateway, closers) : async () => {};
+  if (gateway) parts.push(gateway.done);
   const host = await createHttpHost({
     config,
     dialects,
@@ -190,9 +197,11 @@ async function wire(
     sdkFile: roles.has('api') ? (await buildSdk()).browserFile : null,
     clock: systemClock,
   });
-  // The door stays open behind it: deliveries under way are recorded after the last request was answered.
+  // The door stays open behind it: deliveries under way are recorded after the last request was answered. Sockets are told
+  // where to go on before the server closes them without a word.
   closers.add(async () => {
     host.drain();
+    await stopGateway();
     await host.close();
   });
   const { port, url: ownUrl } = await host.listen();
@@ -211,6 +220,19 @@ async function wire(
     failed: Promise.race(parts.map((part) => part.then(() => new Promise(() => {})))).catch((error: unknown) => error),
     close: () => closers.close(),
   };
+}
+
+/** Starts the gateway. What it answers stops it, once, however often it is called. */
+async function startGateway(gateway: Gateway, closers: Closers): Promise<() => Promise<void>> {
+  let stopped: Promise<void> | null = null;
+  const stop = () => {
+    stopped ??= gateway.stop();
+    return stopped;
+  };
+  const starting = gateway.start();
+  closers.add(stop);
+  await starting;
+  return stop;
 }
 
 /** How far the projectors of other processes are. Resolves when they have made what today's queries can read. */

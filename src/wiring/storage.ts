@@ -2,6 +2,7 @@
 import { commandMigrations } from '../commands/index.ts';
 import { deliveryMigrations } from '../delivery/index.ts';
 import { feedMigrations } from '../feed/migrations.ts';
+import { gatewayMigrations } from '../gateway/index.ts';
 import { logMigrations } from '../log/migrations.ts';
 import type { Config } from '../platform/config.ts';
 import {
@@ -30,6 +31,7 @@ const migrations = [
   ...readsideMigrations,
   ...commandMigrations,
   ...deliveryMigrations,
+  ...gatewayMigrations,
   ...secretsMigrations,
 ];
 

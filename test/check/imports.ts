@@ -25,7 +25,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
 /** Within a room's leave, the only files of another room that may be imported. */
 const onlyFiles: Readonly<Record<string, RegExp>> = {
   'readside>projections': /^projections\/(index|projection)\.ts$|\/(apply|queries)\.ts$/,
-  'dialects>projections': /\/queries\.ts$|^projections\/projection\.ts$/,
+  'dialects>projections': /\/queries\.ts$|^projections\/(projection|history)\.ts$/,
   'delivery>projections': /\/queries\.ts$|^projections\/(projection|erasure)\.ts$/,
   'dialects>readside': /^src\/readside\/freshness\.ts$/,
 };

@@ -111,7 +111,7 @@ function invalidToken(): WireError {
 
 /** The acting account, in the trace of a request. */
 export function actorOf(account: number, request: FastifyRequest): Actor {
-  const actor = { workspace: ACCOUNTS_WORKSPACE, account };
+  const actor = { workspace: ACCOUNTS_WORKSPACE, account, dialect: 'messagejs' };
   return request.trace === undefined ? actor : { ...actor, trace: request.trace };
 }
 

@@ -12,14 +12,14 @@
  */
 import type { FastifyInstance } from 'fastify';
 import { type CorsPolicy, originRule } from '../cors.ts';
-import type { Dialect } from '../dialect.ts';
+import type { Dialect, Refusal } from '../dialect.ts';
 import { analyticsRoutes } from './analytics.ts';
 import { authRoutes } from './auth.ts';
 import { batchRoute } from './batch.ts';
 import { callbackRoutes } from './callbacks.ts';
 import { connectorRoutes } from './connectors.ts';
 import { createContext } from './context.ts';
-import { errorHandler, invalid } from './errors.ts';
+import { errorHandler, invalid, type WireCode } from './errors.ts';
 import { historyRoutes } from './history.ts';
 import { keyRoutes } from './keys.ts';
 import { operationsRoutes } from './operations.ts';
@@ -41,7 +41,15 @@ const codesOfRefusals = {
   'malformed-url': 'INVALID_INPUT',
   'uri-too-long': 'INVALID_INPUT',
   draining: 'SERVICE_UNAVAILABLE',
+  'malformed-body': 'INVALID_INPUT',
 } as const;
+
+/** The words for a refusal by the host. A send takes a key, everything else a token. */
+function codeOf({ kind, method, presented }: Refusal): WireCode {
+  if (kind !== 'unauthenticated') return codesOfRefusals[kind];
+  if (method !== 'POST') return 'INVALID_TOKEN';
+  return presented ? 'INVALID_API_KEY' : 'MISSING_API_KEY';
+}
 
 /** Makes the dialect. */
 export function messagejsDialect(options: MessageJsOptions): Dialect {
@@ -60,7 +68,7 @@ export function messagejsDialect(options: MessageJsOptions): Dialect {
     prefixes: [BASE_PATH],
     cors: corsPolicy(options),
     commonResponses: Object.fromEntries(commonStatuses.map((status) => [status, errorBody])),
-    refuse: ({ kind, message }) => ({ error: message, code: codesOfRefusals[kind] }),
+    refuse: (refusal) => ({ error: refusal.message, code: codeOf(refusal) }),
     register(app: FastifyInstance) {
       app.decorateRequest('messagejsUser', null);
       app.decorateRequest('messagejsKey', null);

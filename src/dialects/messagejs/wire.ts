@@ -52,8 +52,8 @@ const errorFields = z.object({
   details: z.record(z.string(), z.unknown()).optional(),
 });
 
-/** Every error answer. */
-export const errorBody = errorFields.meta({ id: 'Error', description: 'The request was refused' });
+/** Every error answer. One that nothing decides between two dialects has the other's fields beside it. */
+export const errorBody = errorFields.loose().meta({ id: 'Error', description: 'The request was refused' });
 
 /** An answer without a body. */
 export const nothing = z.null().meta({ description: 'Done; no body' });

@@ -1,0 +1,45 @@
+import type { FastifyRequest } from 'fastify';
+import { DomainError, type Keyed } from '../../commands/index.ts';
+import { invalidField, notFound } from './errors.ts';
+import type { ChatApiOptions } from './options.ts';
+import { Spelling } from './spelling.ts';
+
+/** What every file of routes is given. */
+export interface Context {
+  readonly options: ChatApiOptions;
+  readonly spelling: Spelling;
+}
+
+/** Makes the context. */
+export function createContext(options: ChatApiOptions): Context {
+  return { options, spelling: new Spelling(options.speller) };
+}
+
+const maxKeyUnits = 255;
+
+/** What makes a create take effect once (design promise 4). Throws 422 for a key that is none. */
+export function keyedBy(request: FastifyRequest, route: string): Keyed | undefined {
+  const given = request.headers['idempotency-key'];
+  if (given === undefined) return undefined;
+  const bytes = typeof given === 'string' ? given : given.join(', ');
+  const key = Buffer.from(bytes, 'latin1').toString('utf8');
+  if (key.length === 0 || key.length > maxKeyUnits)
+    throw invalidField('Idempotency-Key', `Must have 1 to ${maxKeyUnits} characters`);
+  return { key, route };
+}
+
+/** The number of a read id. Throws 404 for what is none of this client's. */
+export function known(id: number | null, what: string): number {
+  if (id === null) throw notFound(what);
+  return id;
+}
+
+/** `work`'s answer; where it finds nothing, 404 that says what. */
+export async function orNotFound<T>(what: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof DomainError && error.code === 'not-found') throw notFound(what);
+    throw error;
+  }
+}

@@ -1,0 +1,241 @@
+/** How what is known is shown (sheet, sections 6 to 9): from what was just written, or from rows. */
+import type { AccountView } from '../../../projections/accounts/queries.ts';
+import type { MessageView } from '../../../projections/messages/queries.ts';
+import type { MemberView, RoomKind, RoomView } from '../../../projections/rooms/queries.ts';
+import {
+  type AccountState,
+  autoInactiveSince,
+  type MessageBody,
+  type MessageState,
+  type RoomState,
+  SERVICE_ACCOUNT,
+  type WorkspaceState,
+} from '../../commands/index.ts';
+import type { Context } from './context.ts';
+import { paginationOf } from './reading.ts';
+import { iso, isoOrNull } from './routes.ts';
+import type { roomTypes } from './wire.ts';
+
+/** Shown in place of the name of somebody who is gone. */
+export const deletedUser = 'Deleted user';
+
+type RoomType = (typeof roomTypes)[number];
+const typeOfKind: Readonly<Record<RoomKind, RoomType>> = {
+  private: 'direct',
+  group: 'group',
+  channel: 'channel',
+  support: 'support',
+};
+/** Kinds of room by the wire's words. */
+export const kindOfType: Readonly<Record<RoomType, RoomKind>> = {
+  direct: 'private',
+  group: 'group',
+  channel: 'channel',
+  support: 'support',
+};
+
+type Profile = Pick<AccountState, 'displayName' | 'givenName' | 'familyName' | 'username'>;
+
+/** What somebody is called: null where nothing was said. */
+export function nameOf({ displayName, givenName, familyName, username }: Profile): string | null {
+  const whole = [givenName, familyName].filter((part) => part).join(' ');
+  return displayName ?? (whole === '' ? username : whole);
+}
+
+/** Renders what one context knows. */
+export class Renderer {
+  readonly #context: Context;
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  /** One object, in its envelope. */
+  one<T>(data: T) {
+    return { data, status: 'success', timestamp: iso(this.#now()) };
+  }
+
+  /** A list, in its envelope. */
+  list<T>(data: readonly T[], page: { readonly page: number; readonly size: number }, total: number) {
+    return { data, pagination: paginationOf(page, total), status: 'success', timestamp: iso(this.#now()) };
+  }
+
+  /** What was done, in words: in `data`, and beside `status`. */
+  action<T extends object>(message: string, data: T) {
+    return { ...this.one({ message, ...data }), message };
+  }
+
+  client(workspace: number, state: WorkspaceState) {
+    const { name, description, isActive, createdAt, updatedAt } = state;
+    return {
+      id: this.#context.spelling.client(workspace),
+      name,
+      description,
+      is_active: isActive,
+      created_at: iso(createdAt),
+      updated_at: iso(updatedAt),
+    };
+  }
+
+  /** A user without times. An account of another dialect may lack what is shown here (design section 8). */
+  person(workspace: number, account: number, of: Profile & Pick<AccountState, 'email' | 'active'>) {
+    return {
+      id: this.#context.spelling.user(workspace, account),
+      email: of.email ?? '',
+      username: of.username ?? `user${account}`,
+      full_name: nameOf({ ...of, username: null }),
+      is_active: of.active,
+    };
+  }
+
+  user(view: AccountView) {
+    return {
+      ...this.person(view.workspace, view.account, view),
+      created_at: iso(view.openedAt),
+      updated_at: iso(view.updatedAt),
+    };
+  }
+
+  /** A room, from rows. */
+  room(view: RoomView) {
+    const { spelling } = this.#context;
+    const { workspace, deleted } = view;
+    return {
+      id: spelling.room(workspace, view.room),
+      client_id: spelling.client(workspace),
+      name: view.name,
+      description: view.description,
+      room_type: typeOfKind[view.kind],
+      max_members: view.maxMembers,
+      created_by_user_id: spelling.user(workspace, view.creator),
+      is_active: view.isActive && !deleted,
+      meta: view.meta,
+      participant_count: view.participantCount,
+      message_count: view.messageCount,
+      last_message_at: isoOrNull(view.lastMessageAt),
+      deactivated_reason: deleted ? 'deleted' : view.inactiveReason,
+      deactivated_at: isoOrNull(deleted ? view.updatedAt : view.inactiveAt),
+      created_at: iso(view.createdAt),
+      updated_at: iso(view.updatedAt),
+    };
+  }
+
+  /** A room as it was just written; `counts` is what only rows know. */
+  writtenRoom(state: RoomState, counts: Pick<RoomView, 'messageCount' | 'lastMessageAt'> | null) {
+    const { config } = this.#context.options;
+    const { messageCount = 0, lastMessageAt = null } = counts ?? {};
+    const decided = state.inactive && state.inactive.reason !== autoInactive ? state.inactive : null;
+    const quiet = autoInactiveSince(state.kind, lastMessageAt ?? state.createdAt, this.#now(), config.inactiveAfterMs);
+    return this.room({
+      ...state,
+      participantCount: state.members.length,
+      messageCount,
+      lastMessage: null,
+      lastMessageAt,
+      isActive: !decided && quiet === null,
+      inactiveReason: decided?.reason ?? (quiet === null ? null : autoInactive),
+      inactiveAt: decided?.at ?? quiet,
+    });
+  }
+
+  participant(workspace: number, view: MemberView) {
+    return {
+      user_id: this.#context.spelling.user(workspace, view.account),
+      user_name: view.deletedAccount ? deletedUser : (view.name ?? view.username ?? `user${view.account}`),
+      joined_at: iso(view.startedAt),
+      meta: view.meta,
+    };
+  }
+
+  /** A message, from rows. */
+  message(view: MessageView) {
+    const { spelling } = this.#context;
+    const { workspace, body } = view;
+    const name = view.senderName ?? (view.senderDeleted ? deletedUser : this.#unnamed(view.sender));
+    const attachment = body?.kind === 'file' || body?.kind === 'custom' ? body.attachment : undefined;
+    return {
+      id: spelling.message(workspace, view.message),
+      room_id: spelling.room(workspace, view.room),
+      client_id: spelling.client(workspace),
+      sender_id: spelling.user(workspace, view.sender),
+      sender_name: name,
+      content: body?.text ?? null,
+      message_type: view.label ?? view.kind,
+      meta: view.meta,
+      file_url: attachment?.url ?? null,
+      file_name: attachment?.name ?? null,
+      file_size: attachment?.sizeBytes ?? null,
+      file_mime_type: attachment?.mimeType ?? null,
+      reply_to_id: view.replyTo === null ? null : spelling.message(workspace, view.replyTo.message),
+      is_edited: view.edits > 0,
+      is_deleted: view.deleted,
+      created_at: iso(view.postedAt),
+      updated_at: iso(view.deletedAt ?? view.editedAt ?? view.postedAt),
+      edited_at: isoOrNull(view.editedAt),
+    };
+  }
+
+  /** A message as it was just written; `senderName` as its rows will have it. */
+  writtenMessage(state: MessageState, senderName: string | null, senderDeleted = false) {
+    const { body } = state;
+    return this.message({
+      ...state,
+      senderName: state.senderName ?? senderName,
+      senderDeleted,
+      kind: body?.kind ?? 'text',
+      label: body === null ? null : labelOf(body),
+      body,
+      deletedBy: null,
+      deletedAt: null,
+    });
+  }
+
+  #unnamed(sender: number): string | null {
+    return sender === SERVICE_ACCOUNT ? null : `user${sender}`;
+  }
+
+  #now(): number {
+    return this.#context.options.clock.now();
+  }
+}
+
+const autoInactive = 'auto_inactive';
+
+function labelOf(body: MessageBody): string | null {
+  if (body.kind === 'file') return body.label ?? body.media;
+  return body.kind === 'custom' ? body.label : null;
+}
+
+const mediaOfType: Readonly<Record<string, 'image' | 'audio' | 'video'>> = {
+  image: 'image',
+  audio: 'audio',
+  video: 'video',
+};
+
+/** What is sent of a message, as the wire has it. */
+export interface SentContent {
+  readonly content?: string | undefined;
+  readonly message_type?: string | undefined;
+  readonly file_url?: string | null | undefined;
+  readonly file_name?: string | null | undefined;
+  readonly file_size?: number | null | undefined;
+  readonly file_mime_type?: string | null | undefined;
+}
+
+/** The body of a message: a text, a file where there is its address, else of a type that we give back and do not judge. */
+export function bodyOf(sent: SentContent): MessageBody {
+  const { content: text = '', message_type: type = 'text', file_url: url } = sent;
+  const attachment = {
+    ...(url && { url }),
+    ...(sent.file_name && { name: sent.file_name }),
+    ...(sent.file_size != null && { sizeBytes: sent.file_size }),
+    ...(sent.file_mime_type && { mimeType: sent.file_mime_type }),
+  };
+  if (url) {
+    const media = mediaOfType[type] ?? 'document';
+    return { kind: 'file', media, text, attachment, ...(type !== media && { label: type }) };
+  }
+  const described = Object.keys(attachment).length > 0;
+  if (type === 'text' && !described) return { kind: 'text', text };
+  return { kind: 'custom', label: type, text, ...(described && { attachment }) };
+}

@@ -1,0 +1,63 @@
+/** How ids look here: UUIDs (sheet, section 1; design section 7). What does not decode, or is another client's, is no id. */
+import { ACCOUNTS_WORKSPACE, idKinds, SERVICE_ACCOUNT } from '../../commands/index.ts';
+import type { IdSpeller } from '../../platform/ids.ts';
+
+const uuid = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
+
+/** Spells and reads the dialect's ids. */
+export class Spelling {
+  readonly #speller: IdSpeller;
+
+  constructor(speller: IdSpeller) {
+    this.#speller = speller;
+  }
+
+  client(workspace: number): string {
+    return this.#spell(idKinds.workspace, ACCOUNTS_WORKSPACE, workspace);
+  }
+
+  /** A user; what the client itself does, by its master key, it does under its own id. */
+  user(workspace: number, account: number): string {
+    return account === SERVICE_ACCOUNT ? this.client(workspace) : this.#spell(idKinds.account, workspace, account);
+  }
+
+  scopedKey(workspace: number, account: number): string {
+    return this.#spell(idKinds.scopedKey, workspace, account);
+  }
+
+  room(workspace: number, room: number): string {
+    return this.#spell(idKinds.room, workspace, room);
+  }
+
+  message(workspace: number, message: number): string {
+    return this.#spell(idKinds.message, workspace, message);
+  }
+
+  readRoom(workspace: number, text: string): number | null {
+    return this.#read(idKinds.room, workspace, text);
+  }
+
+  readMessage(workspace: number, text: string): number | null {
+    return this.#read(idKinds.message, workspace, text);
+  }
+
+  /** A user of this client; null also for the client's own id. */
+  readUser(workspace: number, text: string): number | null {
+    return this.#read(idKinds.account, workspace, text);
+  }
+
+  /** A user of this client, or the client itself (the service account). */
+  readSender(workspace: number, text: string): number | null {
+    return text.toLowerCase() === this.client(workspace) ? SERVICE_ACCOUNT : this.readUser(workspace, text);
+  }
+
+  #spell(kind: number, workspace: number, id: number): string {
+    const hex = this.#speller.spellHex({ kind, workspace, id });
+    return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+  }
+
+  #read(kind: number, workspace: number, text: string): number | null {
+    const parts = uuid.test(text) ? this.#speller.readHex(text.replaceAll('-', '').toLowerCase()) : null;
+    return parts !== null && parts.kind === kind && parts.workspace === workspace ? parts.id : null;
+  }
+}

@@ -1,0 +1,122 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
+import type { z } from 'zod';
+import type { Actor, AuthenticatedSession } from '../../commands/index.ts';
+import {
+  type FreshnessOf,
+  MalformedPositionError,
+  NotReachedError,
+  PositionAheadError,
+} from '../../readside/freshness.ts';
+import type { RouteDocument } from '../dialect.ts';
+import { detail, tokenError, unavailable } from './errors.ts';
+import type { CompanyOptions } from './options.ts';
+import { bearerOf, Tokens } from './tokens.ts';
+import { tokenRefused } from './wire.ts';
+
+/** Name of the dialect, also that of its document. */
+export const DIALECT = 'company';
+/** Where its requests stand. */
+export const BASE_PATH = '/api';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Whose token was presented, where one was. */
+    companyUser: AuthenticatedSession | null;
+  }
+}
+
+/** What every file of routes is given. */
+export interface Context {
+  readonly options: CompanyOptions;
+  readonly tokens: Tokens;
+  /** `onRequest` of routes that need a token. */
+  readonly guard: (request: FastifyRequest) => Promise<void>;
+}
+
+/** Makes the context. */
+export function createContext(options: CompanyOptions): Context {
+  const { config, clock, people } = options;
+  const tokens = new Tokens({ jwtSecret: config.jwtSecret, workspace: config.workspace, clock });
+  const guard = async (request: FastifyRequest) => {
+    const token = bearerOf(request.headers.authorization);
+    if (token === null) throw tokenError('unauthenticated');
+    request.companyUser = await people.authenticateSession(await tokens.read(token));
+  };
+  return { options, tokens, guard };
+}
+
+/** One route, as its file writes it. */
+export interface Route extends RouteDocument {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  /** Below `/api`. */
+  readonly path: string;
+  readonly body?: z.ZodType;
+  readonly query?: z.ZodType;
+  readonly params?: z.ZodType;
+  /** Answers by status, refusals too, beside those that any route may give (`commonResponses`). */
+  readonly answers: Readonly<Record<number, z.ZodType>>;
+  /** Runs before the body is read. */
+  readonly onRequest?: RouteOptions['onRequest'];
+  readonly handler: RouteOptions['handler'];
+}
+
+/** Registers a route: its schemas are its document, what comes in is checked by the handler (the order of errors is ours). */
+export function addRoute(app: FastifyInstance, route: Route): void {
+  const { method, path, body, query, params, answers, onRequest, handler } = route;
+  const { summary, tags, security, description } = route;
+  app.route({
+    method,
+    url: BASE_PATH + path,
+    handler,
+    schema: {
+      ...(body && { body }),
+      ...(query && { querystring: query }),
+      ...(params && { params }),
+      response: { ...(security.length > 0 && { 401: tokenRefused }), ...answers },
+    },
+    config: {
+      dialect: DIALECT,
+      openapi: { summary, tags, security, ...(description !== undefined && { description }) },
+    },
+    ...(onRequest && { onRequest }),
+  });
+}
+
+/** Who asks; on a route behind the guard. */
+export function userOf(request: FastifyRequest): AuthenticatedSession {
+  if (request.companyUser === null) throw new Error('a route that needs a token without its guard');
+  return request.companyUser;
+}
+
+/** An acting account, in the trace of a request. */
+export function actorOf({ config }: CompanyOptions, account: number, request: FastifyRequest): Actor {
+  const actor = { workspace: config.workspace, account, dialect: DIALECT };
+  return request.trace === undefined ? actor : { ...actor, trace: request.trace };
+}
+
+/** Tells the position of what was written (design promise 8). */
+export function tellPosition(reply: FastifyReply, position: bigint | null): void {
+  if (position !== null) reply.header('x-parley-position', position.toString());
+}
+
+/**
+ * Waits until rows show what this node acknowledged in the workspace, and what `X-Parley-Position` asks for. Marks a stale
+ * answer; throws 503 for a position not reached, 400 for what is none.
+ */
+export async function waitForRows(
+  { freshness, config: { workspace } }: CompanyOptions,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<void> {
+  const asked = request.headers['x-parley-position'];
+  try {
+    const atLeast = asked === undefined ? undefined : await freshness.parsePosition(String(asked));
+    const of: FreshnessOf = { workspace, atLeast };
+    const { stale } = await freshness.waitFor(of);
+    if (stale) reply.header('x-parley-stale', 'true');
+  } catch (error) {
+    if (error instanceof MalformedPositionError || error instanceof PositionAheadError) throw detail(400);
+    if (error instanceof NotReachedError) throw unavailable(error.retryAfterSeconds);
+    throw error;
+  }
+}
