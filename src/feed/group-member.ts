@@ -53,6 +53,10 @@ const noteOffsetEveryMs = 10_000;
 const clockSkewMs = 60_000;
 /** A member that is given no partitions, not even none, for so long is begun again. */
 const joinWithinMs = 30_000;
+/** Kafka is given so long to say where its partitions end: the client itself waits for a dead connection half a minute. */
+const endsWithinMs = 2_000;
+
+const tellHolesEveryMs = 5_000;
 
 /** A partition that is ours at the moment. */
 interface Held {
@@ -72,7 +76,11 @@ export class GroupMember {
   #busy = false;
   #ended = false;
   #joined = false;
+  #asking = false;
   #heardAt = performance.now();
+  /** Holes since they were last told. */
+  #holes = 0;
+  #holeToldAt = Number.NEGATIVE_INFINITY;
   readonly #watchdog: NodeJS.Timeout;
 
   constructor(options: GroupMemberOptions) {
@@ -193,7 +201,7 @@ export class GroupMember {
 
   /** Learns where a partition stands and turns the client there. */
   async #open(partition: number): Promise<Held> {
-    const { client, consuming, topic, partitions, pool, history, logger, onHole } = this.#options;
+    const { client, consuming, topic, partitions, pool, history, onHole } = this.#options;
     const { consumer } = consuming;
     const { group } = consumer;
     const position = await consumer.start(partition);
@@ -207,12 +215,24 @@ export class GroupMember {
       partitions,
       position,
       onHole: (from, to) => {
-        logger.info({ group, partition, from: `${from}`, to: `${to}` }, 'records are missing: read from the log');
+        this.#tellHole(partition, from, to);
         onHole?.(group, partition, from, to);
       },
       onDone: () => consuming.progressed(),
     });
     return { reader, next: offset, committedAt: 0, notedAt: performance.now() };
+  }
+
+  /** Says that a partition has a hole; of several in a short time the first, and how many they were with the next. */
+  #tellHole(partition: number, from: bigint, to: bigint): void {
+    const { consuming, logger } = this.#options;
+    const now = performance.now();
+    this.#holes++;
+    if (now - this.#holeToldAt < tellHolesEveryMs) return;
+    const fields = { group: consuming.consumer.group, partition, from: `${from}`, to: `${to}`, holes: this.#holes };
+    logger.info(fields, 'a partition lacks records, which are read from the log');
+    this.#holes = 0;
+    this.#holeToldAt = now;
   }
 
   /** About where in the topic a position is, for who never read it. Wrong is no harm: it costs a hole or some repeats. */
@@ -225,8 +245,28 @@ export class GroupMember {
     return (await client.ends()).get(partition)?.high ?? null;
   }
 
+  /** Where the partitions end. Null, and the end of this session, when Kafka does not say: its connections may be dead. */
+  async #ends(): Promise<ReadonlyMap<number, { readonly low: bigint; readonly high: bigint }> | null> {
+    const { client, consuming } = this.#options;
+    if (this.#asking) return null;
+    this.#asking = true;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error('no answer')), endsWithinMs);
+    });
+    try {
+      return await Promise.race([client.ends(), late]);
+    } catch (cause) {
+      this.fail(new Error(`consumer ${consuming.consumer.group} hears nothing from Kafka`, { cause }));
+      return null;
+    } finally {
+      clearTimeout(timer);
+      this.#asking = false;
+    }
+  }
+
   async #watch(): Promise<void> {
-    const { watchdogMs, client, consuming } = this.#options;
+    const { watchdogMs, consuming } = this.#options;
     const silentMs = performance.now() - this.#heardAt;
     if (this.#busy || this.#over) return;
     if (!this.#joined) {
@@ -234,7 +274,8 @@ export class GroupMember {
       return;
     }
     if (silentMs < watchdogMs || this.#held.size === 0) return;
-    const ends = await client.ends();
+    const ends = await this.#ends();
+    if (ends === null) return;
     for (const [partition, holding] of this.#held) {
       const held = await holding;
       const end = ends.get(partition);

@@ -12,9 +12,12 @@ export interface KafkaLine {
 const repeatAfterMs = 10_000;
 const maxRemembered = 500;
 
-/** What every start and every rebalance brings, and is over by itself. */
+/**
+ * What every start and every rebalance brings and is over by itself; and an offset that the topic does not have, which
+ * makes a hole, and holes are told by who fills them.
+ */
 const usual =
-  /coordinator is (?:loading|not available)|not the (?:correct )?coordinator|rebalanc|re-?joining|not aware of this member/i;
+  /coordinator is (?:loading|not available)|not the (?:correct )?coordinator|rebalanc|re-?joining|not aware of this member|range of offsets|offset out of range/i;
 
 /** Makes the function that takes kafkajs's lines. */
 export function kafkaLog(logger: ConsumerLogger): (line: KafkaLine) => void {
@@ -41,16 +44,15 @@ let filtered = false;
 
 /**
  * kafkajs sets a timer into the past after every answer, which Node warns of, once per process. That one warning is kept
- * from being printed; all others are.
+ * from those who print warnings by now; all others reach them.
  */
 export function silenceNegativeTimeouts(): void {
   if (filtered) return;
   filtered = true;
-  const emit = process.emitWarning.bind(process) as (...args: unknown[]) => void;
-  process.emitWarning = (...args: unknown[]): void => {
-    const [warning, kind] = args;
-    const type = typeof kind === 'object' && kind !== null && 'type' in kind ? kind.type : kind;
-    const name = warning instanceof Error ? warning.name : type;
-    if (name !== 'TimeoutNegativeWarning') emit(...args);
-  };
+  for (const listener of process.listeners('warning')) {
+    process.off('warning', listener);
+    process.on('warning', (warning) => {
+      if (warning.name !== 'TimeoutNegativeWarning') listener(warning);
+    });
+  }
 }

@@ -17,6 +17,7 @@
 import { type Admin, type EachBatchPayload, Kafka, type Consumer as KafkaConsumer, logLevel } from 'kafkajs';
 import pg from 'pg';
 import type { EventCodec } from '../../schemas/index.ts';
+import { sleep } from '../platform/clock.ts';
 import { readCheckpoint } from './checkpoint.ts';
 import { Consuming } from './consuming.ts';
 import type { ConsumerLogger, Feed, History } from './feed.ts';
@@ -95,21 +96,15 @@ export async function ensureTopic(admin: Admin, pool: pg.Pool, options: TopicOpt
     await client.connect();
     try {
       await client.query('SELECT pg_advisory_lock($1)', [migrationLock]);
-      await admin.createTopics({
-        waitForLeaders: true,
-        topics: [
-          {
-            topic,
-            numPartitions: partitions,
-            replicationFactor: -1,
-            configEntries: [
-              { name: 'retention.ms', value: String(retentionMs) },
-              { name: 'segment.ms', value: String(Math.min(maxSegmentMs, retentionMs)) },
-              { name: 'cleanup.policy', value: 'delete' },
-            ],
-          },
-        ],
-      });
+      const configEntries = Object.entries({
+        'retention.ms': retentionMs,
+        'segment.ms': Math.min(maxSegmentMs, retentionMs),
+        'cleanup.policy': 'delete',
+      }).map(([name, value]) => ({ name, value: String(value) }));
+      const made = { topic, numPartitions: partitions, replicationFactor: -1, configEntries };
+      // Whoever had the lock before may have made it.
+      const isThere = (await admin.listTopics()).includes(topic);
+      if (!isThere) await admin.createTopics({ waitForLeaders: true, topics: [made] });
     } finally {
       await client.end().catch(() => {});
     }
@@ -129,9 +124,40 @@ export function openKafkaFeed(options: KafkaFeedOptions): KafkaFeed {
     position: (group) => readCheckpoint(pool, group),
     async consume(consumer, signal) {
       const consuming = new Consuming({ consumer, logger, partitions, signal, pool });
-      await consuming.untilAborted(() => session(options, consuming));
+      await consuming.untilAborted(() => startedSession(options, consuming));
     },
   };
+}
+
+/** A broker that starts is asked again this soon, for so long, before it is said that a consumer failed. */
+const askStartingEveryMs = 200;
+const startsWithinMs = 30_000;
+
+/** A session; while its group's coordinator is only starting, another and another. */
+async function startedSession(options: KafkaFeedOptions, consuming: Consuming): Promise<void> {
+  const { signal } = consuming;
+  const begun = performance.now();
+  for (;;) {
+    try {
+      return await session(options, consuming);
+    } catch (error) {
+      if (signal.aborted || !isStarting(error) || performance.now() - begun > startsWithinMs) throw error;
+      await sleep(askStartingEveryMs, signal).catch(() => {});
+    }
+  }
+}
+
+const startingTypes = new Set([
+  'GROUP_LOAD_IN_PROGRESS',
+  'GROUP_COORDINATOR_NOT_AVAILABLE',
+  'NOT_COORDINATOR_FOR_GROUP',
+]);
+
+/** Whether a failure says, itself or by its cause, that the coordinator of a group is not there yet. */
+function isStarting(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  if ('type' in error && typeof error.type === 'string' && startingTypes.has(error.type)) return true;
+  return isStarting(error.cause);
 }
 
 /** `sessionTimeout` and its like; see the contract. */

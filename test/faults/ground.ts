@@ -15,9 +15,9 @@ import type { Random } from './random.ts';
 import type { Arrival } from './verify.ts';
 
 const silent: PostgresLog = { info() {}, warn() {}, error() {} };
-const whatsappSecret = 'the app secret of the fault run';
+export const whatsappSecret = 'the app secret of the fault run';
 /** The most that a send may be under way on an idle machine; the delays of this process's own loop come on top. */
-const inFlightMs = 150;
+export const inFlightMs = 150;
 
 /** Everything a run needs, and its end. */
 export interface Ground {
@@ -83,7 +83,7 @@ export async function layGround(random: Random): Promise<Ground> {
 }
 
 /** Limits raised and pacing off, so that nothing but the faults holds the load up; a short schedule of attempts. */
-function environment(port: number, sandbox: Sandbox): Record<string, string> {
+export function environment(port: number, sandbox: Sandbox): Record<string, string> {
   const off = [
     ...['FREE', 'PRO', 'ENTERPRISE'].flatMap((tier) => [
       `KEY_RATE_LIMIT_${tier}`,
@@ -133,7 +133,8 @@ export async function withDatabase<T>(dataDir: string, work: (url: string) => Pr
   }
 }
 
-function removeFolder(dir: string, dataDir: string): void {
+/** Removes a run's folder, and its cluster where that had to stand elsewhere. */
+export function removeFolder(dir: string, dataDir: string): void {
   // As root under a closed directory, the cluster stands elsewhere and the data directory has a link to it.
   const place = path.join(dataDir, 'postgres');
   if (lstatSync(place, { throwIfNoEntry: false })?.isSymbolicLink())

@@ -141,7 +141,8 @@ async function complaints({ server, sandbox }: Ground): Promise<string[]> {
   return found;
 }
 
-async function makeWorld(client: Client): Promise<World> {
+/** What the load works on, made through a server that answers. */
+export async function makeWorld(client: Client): Promise<World> {
   const post = <T>(path: string, credential: string | null, json: unknown): Promise<T> =>
     client.must<T>({ method: 'POST', path: `/api/v1${path}`, credential, json });
   const person = { email: 'faults@example.com', password: 'a password', name: 'Faults' };

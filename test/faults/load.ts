@@ -57,6 +57,7 @@ export class Load {
   readonly #ledger: Ledger;
   readonly #world: World;
   readonly #random: Random;
+  readonly #slower: number;
   readonly #stop = new AbortController();
   /** Even what is unknown is left so. */
   readonly #givenUp = new AbortController();
@@ -68,7 +69,9 @@ export class Load {
   #kills = 0;
   #failure: unknown = null;
 
-  constructor(options: { client: Client; ledger: Ledger; world: World; random: Random }) {
+  /** @param options `slower`: how many times as long the pauses are; 1 unless told */
+  constructor(options: { client: Client; ledger: Ledger; world: World; random: Random; slower?: number }) {
+    this.#slower = options.slower ?? 1;
     this.#client = options.client;
     this.#ledger = options.ledger;
     this.#world = options.world;
@@ -120,7 +123,7 @@ export class Load {
     const run = async (): Promise<void> => {
       while (!this.#stop.signal.aborted) {
         await step(random);
-        await sleep(random.int(...pauseMs), this.#stop.signal).catch(() => {});
+        await sleep(this.#slower * random.int(...pauseMs), this.#stop.signal).catch(() => {});
       }
     };
     this.#running.push(

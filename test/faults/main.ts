@@ -4,14 +4,22 @@
  */
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
+import { distributed } from './distributed/run.ts';
 import { kill9 } from './kill9.ts';
 
+const stacks = ['postgres+kafka', 'eventstoredb+kafka'] as const;
+
 const usage = `usage: npm run faults -- kill9 [--cycles N] [--seed S]
+       npm run faults -- distributed [--stack NAME] [--short] [--only TEXT] [--seed S]
 
-  kill9   kills the server, its Postgres, or both, under a verifying load
+  kill9         kills the server, its Postgres, or both, under a verifying load
+  distributed   kills, pauses and cuts off the processes and servers of a set-up with one process per role
 
-  --cycles N   kills; 20 unless told
-  --seed S     whole number that chance begins with; any unless told, and printed first`;
+  --cycles N     kills; 20 unless told
+  --stack NAME   ${stacks.join(' (the default) or ')}
+  --only TEXT    of the faults those whose name has TEXT in it
+  --short        each fault once, with shorter absences
+  --seed S       whole number that chance begins with; any unless told, and printed first`;
 
 class UsageError extends Error {}
 
@@ -28,11 +36,20 @@ async function main(args: string[]): Promise<number> {
     console.log(usage);
     return 0;
   }
-  if (positionals.length !== 1 || positionals[0] !== 'kill9')
-    throw new UsageError(positionals.length === 0 ? 'which run?' : `there is no run ${positionals.join(' ')}`);
-  const cycles = wholeNumber('cycles', values.cycles, 20, 1);
   const seed = wholeNumber('seed', values.seed, randomInt(1_000_000_000), 0);
-  return (await kill9({ cycles, seed, print: (line) => console.log(line) })) ? 0 : 1;
+  const print = (line: string) => console.log(line);
+  switch (positionals.join(' ')) {
+    case 'kill9':
+      return (await kill9({ cycles: wholeNumber('cycles', values.cycles, 20, 1), seed, print })) ? 0 : 1;
+    case 'distributed': {
+      const stack = stacks.find((name) => name === (values.stack ?? stacks[0]));
+      if (!stack) throw new UsageError(`--stack is one of ${stacks.join(', ')}`);
+      const { short = false, only = '' } = values;
+      return (await distributed({ seed, stack, short, only, print })) ? 0 : 1;
+    }
+    default:
+      throw new UsageError(positionals.length === 0 ? 'which run?' : `there is no run ${positionals.join(' ')}`);
+  }
 }
 
 function readArguments(args: string[]) {
@@ -40,7 +57,14 @@ function readArguments(args: string[]) {
     return parseArgs({
       args,
       allowPositionals: true,
-      options: { cycles: { type: 'string' }, seed: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+      options: {
+        cycles: { type: 'string' },
+        seed: { type: 'string' },
+        stack: { type: 'string' },
+        short: { type: 'boolean' },
+        only: { type: 'string' },
+        help: { type: 'boolean', short: 'h' },
+      },
     });
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error));

@@ -35,6 +35,8 @@ export interface ServerOptions {
   /** What it writes goes here. */
   readonly logPath: string;
   readonly env: Readonly<Record<string, string>>;
+  /** Arguments after `start`; none unless told. */
+  readonly args?: readonly string[];
 }
 
 /** `parley start`, started and ended again and again on the same port and data. */
@@ -58,12 +60,17 @@ export class Server {
     return this.#child !== null && this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
+  /** Process id of the life at hand; null when it does not run. */
+  get pid(): number | null {
+    return this.isRunning ? (this.#child?.pid ?? null) : null;
+  }
+
   start(): void {
     if (this.isRunning) throw new Error('the server runs already');
-    const { port, dataDir, logPath, env } = this.#options;
+    const { port, dataDir, logPath, env, args = [] } = this.#options;
     const log = openSync(logPath, 'a');
     const { PATH = '/usr/bin:/bin', HOME = dataDir, LD_LIBRARY_PATH } = process.env;
-    const child = spawn(process.execPath, [main, 'start'], {
+    const child = spawn(process.execPath, [main, 'start', ...args], {
       env: {
         PATH,
         HOME,
@@ -101,6 +108,15 @@ export class Server {
       await sleep(readyPollMs);
     }
     return false;
+  }
+
+  /** Freezes it (SIGSTOP) and lets it go on (SIGCONT). */
+  freeze(): void {
+    if (this.isRunning) this.#child?.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    if (this.isRunning) this.#child?.kill('SIGCONT');
   }
 
   /** `kill -9`; resolves when it has ended. */

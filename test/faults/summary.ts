@@ -14,6 +14,11 @@ const words: readonly (readonly [BreachKind, string])[] = [
   ['unsettled', 'unsettled'],
 ];
 
+/** How often each promise was broken. */
+export function breachWords({ counts }: Verdict): string {
+  return words.map(([kind, word]) => `${word} ${counts[kind] ?? 0}`).join(', ');
+}
+
 /** The last line of a run. */
 export function summary(run: Kill9Run, verdict: Verdict, passed: boolean): string {
   const { kills, ledger, recovery } = run;
@@ -26,7 +31,7 @@ export function summary(run: Kill9Run, verdict: Verdict, passed: boolean): strin
       `${ledger.unknownAnswers} answers unknown, ${ledger.unexpectedAnswers} unexpected, ${verdict.silentEffects} effects unacknowledged`,
     `${verdict.events} events, ${verdict.accepted} dispatches (${verdict.delivered} delivered, ${verdict.failed} failed, ` +
       `${verdict.repeatedSends} sends repeated before their end was recorded)`,
-    words.map(([kind, word]) => `${word} ${verdict.counts[kind] ?? 0}`).join(', '),
+    breachWords(verdict),
     `recovery p50 ${seconds(recovery.quantileMs(0.5))}, max ${seconds(recovery.quantileMs(1))}`,
     `${Math.round(run.durationMs() / 1_000)} s`,
     passed ? 'passed' : 'FAILED',

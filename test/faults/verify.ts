@@ -8,6 +8,7 @@
 import pg from 'pg';
 import { codec, type RecordedEvent } from '../../schemas/index.ts';
 import { readCheckpoint } from '../../src/feed/checkpoint.ts';
+import type { History } from '../../src/feed/feed.ts';
 import { openPostgresLog } from '../../src/log/postgres.ts';
 import { compareWithRebuild, projectorGroup } from '../../src/readside/index.ts';
 import { type CommandRecord, commandOf } from './ledger.ts';
@@ -98,8 +99,24 @@ export class Verifier {
   /** Streams that hold a command's effect, by number. */
   readonly #effects = new Map<number, { kind: string; stream: string }[]>();
   readonly #dispatches = new Map<string, DispatchTrace>();
+  readonly #consecutive: boolean;
   #position = 0n;
   #events = 0;
+
+  /**
+   * @param options `consecutive: false`: of a log whose positions only rise, and whose revisions can be taken by what is no
+   *   event of ours (EventStoreDB). True unless told.
+   */
+  constructor({ consecutive = true }: { readonly consecutive?: boolean } = {}) {
+    this.#consecutive = consecutive;
+  }
+
+  /** How far the projector has got of a log, all of whose events were taken. */
+  projected(checkpoint: bigint, head: bigint): void {
+    // Where positions only rise, what stands behind the last event is nothing that rows are made of.
+    const isThere = this.#consecutive ? checkpoint === head : checkpoint >= this.#position && checkpoint <= head;
+    if (!isThere) this.breach('projection', `the projector stands at ${checkpoint} of ${head}`);
+  }
 
   /** Notes a breach that was found elsewhere. */
   breach(kind: BreachKind, text: string): void {
@@ -111,11 +128,11 @@ export class Verifier {
   /** The next event of the log. */
   take(event: RecordedEvent): void {
     this.#events++;
-    if (event.position !== this.#position + 1n)
+    if (this.#consecutive ? event.position !== this.#position + 1n : event.position <= this.#position)
       this.breach('gap', `position ${event.position} follows ${this.#position}`);
     this.#position = event.position;
     const revision = (this.#revisions.get(event.stream) ?? -1) + 1;
-    if (event.revision !== revision)
+    if (this.#consecutive ? event.revision !== revision : event.revision < revision)
       this.breach('gap', `revision ${event.revision} of ${event.stream} stands where ${revision} should`);
     this.#revisions.set(event.stream, event.revision);
     this.#takeIntoCommit(event);
@@ -178,7 +195,8 @@ export class Verifier {
    */
   finish(head: bigint, recordedAt: ReadonlyMap<string, number>, evidence: Evidence): Verdict {
     this.#endCommit();
-    if (this.#position !== head) this.breach('gap', `the last event stands at ${this.#position}, the head is ${head}`);
+    if (this.#consecutive ? this.#position !== head : this.#position > head)
+      this.breach('gap', `the last event stands at ${this.#position}, the head is ${head}`);
     const silentEffects = this.#judgeCommands(evidence.commands);
     const repeatedSends = this.#judgeArrivals(recordedAt, evidence);
     const ended = { delivered: 0, failed: 0 };
@@ -264,37 +282,61 @@ export class Verifier {
 export async function verifyData(url: string, evidence: Evidence): Promise<Verdict> {
   const log = await openPostgresLog({ url, codec });
   try {
-    const verifier = new Verifier();
-    let from = 0n;
-    for (;;) {
-      const page = await log.page(from, pageEvents);
-      for (const event of page.events) verifier.take(event);
-      from = page.position;
-      if (page.atHead) break;
-    }
-    const head = await log.head();
-    const { recordedAt, checkpoint } = await readBeside(url);
-    if (checkpoint !== head) verifier.breach('projection', `the projector stands at ${checkpoint} of ${head}`);
-    for (const { projection, equal, differences } of await compareWithRebuild(url, log))
-      if (!equal) verifier.breach('projection', `${projection}: ${differences.join('; ')}`);
-    return verifier.finish(head, recordedAt, evidence);
+    return await verifyLog({ url, log, verifier: new Verifier(), recordedAt: await recordedInPostgres(url) }, evidence);
   } finally {
     await log.close();
   }
 }
 
-/** When the end of each dispatch was committed (milliseconds since the epoch), and how far the projector has got. */
-async function readBeside(url: string): Promise<{ recordedAt: Map<string, number>; checkpoint: bigint }> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
+/** What is verified: a log, and the rows that were made from it. */
+export interface Verified {
+  /** The database of the rows and checkpoints. */
+  readonly url: string;
+  readonly log: History;
+  readonly verifier: Verifier;
+  /** When the end of each dispatch was committed, milliseconds since the epoch. */
+  readonly recordedAt: ReadonlyMap<string, number>;
+}
+
+/** Verifies a log of any kind, and its rows. Nobody may be writing. */
+export async function verifyLog({ url, log, verifier, recordedAt }: Verified, evidence: Evidence): Promise<Verdict> {
+  let from = 0n;
+  for (;;) {
+    const page = await log.page(from, pageEvents);
+    for (const event of page.events) verifier.take(event);
+    from = page.position;
+    if (page.atHead) break;
+  }
+  const head = await log.head();
+  const checkpoint = await projectedTo(url);
+  verifier.projected(checkpoint, head);
+  for (const { projection, equal, differences } of await compareWithRebuild(url, log))
+    if (!equal) verifier.breach('projection', `${projection}: ${differences.join('; ')}`);
+  return verifier.finish(head, recordedAt, evidence);
+}
+
+/** How far the projector has got. */
+async function projectedTo(url: string): Promise<bigint> {
+  return asking(url, (client) => readCheckpoint(client, projectorGroup));
+}
+
+/** When the end of each dispatch was committed (milliseconds since the epoch), in the log in Postgres. */
+export async function recordedInPostgres(url: string): Promise<Map<string, number>> {
+  return asking(url, async (client) => {
     const { rows } = await client.query<{ dispatch: string; at: number }>(
       `SELECT substr(stream, length('dispatch-') + 1) AS dispatch,
           min(extract(epoch FROM pg_xact_commit_timestamp(xmin)) * 1000)::float8 AS at
         FROM log.events WHERE type IN ('DispatchSent', 'DispatchDelivered', 'DispatchFailed') GROUP BY stream`,
     );
-    const checkpoint = await readCheckpoint(client, projectorGroup);
-    return { recordedAt: new Map(rows.map(({ dispatch, at }) => [dispatch, at])), checkpoint };
+    return new Map(rows.map(({ dispatch, at }) => [dispatch, at]));
+  });
+}
+
+async function asking<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    return await work(client);
   } finally {
     await client.end();
   }

@@ -332,10 +332,10 @@ if (brokers) {
     const on = await fresh(t, 3);
     const relays = [3, 5].map((partitions) => on.relay({ partitions }));
     const maker = makeHistory(seedOf(t), 900);
-    const third = Math.ceil(maker.steps.length / 4);
+    const quarter = Math.ceil(maker.steps.length / 4);
     const feeds = [() => openTailFeed(on.log, on.words, on.pool), () => on.feed(), () => on.feed({ partitions: 5 })];
     for (const [round, feed] of [...feeds, ...feeds.slice(0, 1)].entries()) {
-      const steps = maker.steps.slice(round * third, (round + 1) * third);
+      const steps = maker.steps.slice(round * quarter, (round + 1) * quarter);
       const projector = await on.project({ feed: feed(), maxBatchEvents: 25, batchIntervalMs: 0 });
       await projector.ready;
       await appendSteps(on.log, steps.slice(0, steps.length >> 1));
