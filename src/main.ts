@@ -158,6 +158,8 @@ async function start(sandbox: boolean, some: ReadonlySet<Role> | null): Promise<
   console.log('stopping ...');
   await parley.close();
   console.log('stopped');
+  // Drivers can hold sockets that died without a word: nothing of ours is waited for any more.
+  process.exit();
 }
 
 function announce(parley: Parley, dataDir: string): void {

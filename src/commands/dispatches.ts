@@ -311,6 +311,12 @@ export class DispatchCommands {
     return loaded;
   }
 
+  /** The same from the log itself: what is in memory may lack what another process recorded a moment ago. */
+  async storedDispatch(id: string): Promise<KnownDispatch> {
+    this.#options.door.states.forget(streams.dispatch(id));
+    return this.dispatch(id);
+  }
+
   /**
    * Records what became of dispatches, many in one append. Those that are unknown, or erased, are passed over.
    * Answers, per record, the state after it (null for what was passed over) and the highest position written.

@@ -19,7 +19,7 @@ export type TraceAttempt = <T>(dispatch: PendingDispatch, attempt: () => Promise
 
 /** What attempts need. */
 export interface AttemptsOptions {
-  readonly commands: Pick<DispatchCommands, 'dispatch'>;
+  readonly commands: Pick<DispatchCommands, 'storedDispatch'>;
   readonly workspaces: Pick<WorkspaceCommands, 'connector' | 'workspace' | 'openCredentials'>;
   readonly providers: Readonly<Record<ConnectorType, Pick<Provider, 'send'>>>;
   /** Address for the provider's status callbacks, where the provider takes one per message (Twilio). */
@@ -89,7 +89,7 @@ export class Attempts {
   /** What the log says of the dispatch, null when that is not what the row says: the rows are behind. */
   async #verified(row: PendingDispatch): Promise<KnownDispatch | null> {
     try {
-      const known = await this.#options.commands.dispatch(row.dispatch);
+      const known = await this.#options.commands.storedDispatch(row.dispatch);
       return known.revision === row.revision && known.state.status === 'pending' ? known : null;
     } catch (error) {
       if (error instanceof DomainError && error.code === 'not-found') return null;

@@ -5,7 +5,7 @@ import { PartitionsChangedError, takeOverGroup } from './checkpoint.ts';
 import type { Consumer, ConsumerLogger } from './feed.ts';
 
 /** Wait before a consumer that failed is begun again, doubled with every failure in a row. */
-const backoffMs = { first: 100, most: 5_000 } as const;
+const backoffMs = { first: 100, most: 2_000 } as const;
 /** How often a consumer whose group was taken over looks whether that is still so. */
 const standByMs = 5_000;
 

@@ -19,9 +19,15 @@ const maxRemembered = 500;
 const usual =
   /coordinator is (?:loading|not available)|not the (?:correct )?coordinator|rebalanc|re-?joining|not aware of this member|range of offsets|offset out of range/i;
 
+type Said = Map<string, { readonly at: number; unsaid: number }>;
+
+/** By logger: a client that takes the place of another says the same again. */
+const saidBy = new WeakMap<ConsumerLogger, Said>();
+
 /** Makes the function that takes kafkajs's lines. */
 export function kafkaLog(logger: ConsumerLogger): (line: KafkaLine) => void {
-  const said = new Map<string, { at: number; unsaid: number }>();
+  const said: Said = saidBy.get(logger) ?? new Map();
+  saidBy.set(logger, said);
   return ({ namespace, label, log }) => {
     if (label !== 'ERROR' && label !== 'WARN') return;
     const detail = typeof log.error === 'string' ? `: ${log.error}` : '';

@@ -309,7 +309,9 @@ export class TailHub {
       const silentMs = performance.now() - this.#heardAt;
       if (silentMs > unavailableMs)
         throw new LogUnavailableError(new Error(`no word from the database for ${Math.round(silentMs)} ms`));
-      if (silentMs <= silenceMs && position >= this.#head) yield { events: [], position };
+      // Where more is known of than was read yet, nothing is said: whoever hears this trusts what is in memory.
+      const isWhole = position >= this.#head && this.#head >= this.#known;
+      if (silentMs <= silenceMs && isWhole) yield { events: [], position };
     }
   }
 

@@ -92,7 +92,7 @@ export class PostgresLog implements Log {
       max: 4,
       application_name: 'parley-log-read',
       connectionTimeoutMillis: 5_000,
-      query_timeout: 15_000,
+      query_timeout: 5_000,
     });
     this.#reads.on('error', () => {});
     this.#hub = new TailHub(options.url, (from, max) => this.#history(from, max));
@@ -393,9 +393,17 @@ export class PostgresLog implements Log {
   async #vacuum(): Promise<void> {
     if (!this.#vacuumDue) return;
     this.#vacuumDue = false;
-    await this.#query('VACUUM log.events', []).catch(() => {
+    // On a connection of its own: it may take longer than any answer is waited for.
+    const client = new pg.Client({ connectionString: this.#options.url, application_name: 'parley-log-vacuum' });
+    client.on('error', () => {});
+    try {
+      await client.connect();
+      await client.query('VACUUM log.events');
+    } catch {
       this.#vacuumDue = true;
-    });
+    } finally {
+      await client.end().catch(() => {});
+    }
   }
 
   async #query<R extends pg.QueryResultRow>(text: string, values: unknown[]): Promise<pg.QueryResult<R>> {

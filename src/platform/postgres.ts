@@ -10,6 +10,7 @@ export interface PoolOptions {
   readonly searchPath?: string;
   readonly statementTimeoutMs?: number;
   readonly transactionTimeoutMs?: number;
+  readonly answerTimeoutMs?: number;
 }
 
 /** Opens a pool that survives the server's going away: broken connections are replaced at their next use. */
@@ -26,6 +27,8 @@ export function openPool(options: PoolOptions): pg.Pool {
     application_name: `parley-${options.name}`,
     max: options.maxConnections,
     connectionTimeoutMillis: 3_000,
+    // A connection that died without a word answers nothing: without this it would be waited for for ever.
+    query_timeout: options.answerTimeoutMs ?? Math.min(10_000, statementTimeoutMs) + 1_000,
     options: settings.join(' '),
   });
   // Without listeners a connection that breaks would end the process: while it is idle by the pool's, while somebody
@@ -45,9 +48,11 @@ export async function inTransaction<T>(pool: pg.Pool, work: (client: pg.PoolClie
     await client.query('COMMIT');
     return result;
   } catch (error) {
-    await client.query('ROLLBACK').catch((failed: Error) => {
-      broken = failed;
-    });
+    if (isConnectionTrouble(error)) broken = error as Error;
+    else
+      await client.query('ROLLBACK').catch((failed: Error) => {
+        broken = failed;
+      });
     throw error;
   } finally {
     client.release(broken);

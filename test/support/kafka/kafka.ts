@@ -13,6 +13,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Kafka, logLevel } from 'kafkajs';
+import { silenceNegativeTimeouts } from '../../../src/feed/kafka-log.ts';
 import { temporaryDirectory } from '../postgres-server.ts';
 
 /** The environment variable that names brokers to use in place of our own. */
@@ -170,6 +171,7 @@ class KafkaServer implements TestKafka {
       if (!this.#child || performance.now() > deadline) throw new Error(`Kafka did not start:\n${this.#lastWords()}`);
       await sleep(50);
     }
+    silenceNegativeTimeouts();
     const admin = new Kafka({ brokers: [this.brokers], logLevel: logLevel.NOTHING, retry: { retries: 0 } }).admin();
     for (;;) {
       try {
