@@ -27,11 +27,21 @@ export interface ConsumerPoolOptions {
   readonly settings?: Readonly<Record<string, string | number>>;
 }
 
+/** A transaction of a consumer that says nothing for so long is ended by the server, so that another can go on. */
+const silentTransactionMs = 5_000;
+const sayAliveEveryMs = 1_000;
+
 /** A pool for consumers: its connections run under a transaction time-out, and their end is no end of the process. */
 export function consumerPool(url: string, options: ConsumerPoolOptions): pg.Pool {
   const { name, maxConnections = 2, transactionTimeoutMs = 30_000 } = options;
   const { answerTimeoutMs = Math.min(10_000, transactionTimeoutMs) } = options;
-  const settings = { transaction_timeout: transactionTimeoutMs, jit: 'off', ...options.settings };
+  const settings = {
+    transaction_timeout: transactionTimeoutMs,
+    // Of a process that was frozen, or whose connection died without a word: whoever lives says so (`whileAlive`).
+    idle_in_transaction_session_timeout: Math.min(silentTransactionMs, transactionTimeoutMs),
+    jit: 'off',
+    ...options.settings,
+  };
   const pool = new pg.Pool({
     connectionString: url,
     application_name: `parley-${name}`,
@@ -275,7 +285,7 @@ export async function withCheckpoint(
     let events = batch.from === position ? batch.events : batch.events.filter((event) => event.position > position);
     const former = formerOf(row.former);
     if (former.length > 0) events = notDone(events, former);
-    if (events.length > 0) await work(client, events);
+    if (events.length > 0) await whileAlive(client, () => work(client, events));
     await client.query({
       name: 'checkpoint-move',
       text: `UPDATE work.checkpoints SET position = $3, at = now(),
@@ -301,6 +311,29 @@ export async function withCheckpoint(
   } finally {
     // A connection that could not roll back is not used again.
     client.release(failure);
+  }
+}
+
+/** Work that does more than speak to the server lets it know, meanwhile, that its process lives. */
+async function whileAlive(client: pg.PoolClient, work: () => Promise<void>): Promise<void> {
+  let said = Promise.resolve();
+  let saying = false;
+  const timer = setInterval(() => {
+    if (saying) return;
+    saying = true;
+    said = client.query('SELECT').then(
+      () => {
+        saying = false;
+      },
+      // The statement after it tells what is wrong.
+      () => {},
+    );
+  }, sayAliveEveryMs);
+  try {
+    await work();
+  } finally {
+    clearInterval(timer);
+    await said;
   }
 }
 

@@ -128,7 +128,7 @@ t.test('rows that lie behind the log do not make it send again', async (t) => {
   ]);
   const head = await world.node.log.head();
   const { promise: read, resolve } = Promise.withResolvers<void>();
-  const commands = observed(world.node.commands, 'dispatch', resolve);
+  const commands = observed(world.node.commands, 'storedDispatch', resolve);
   const delivery = world.node.deliver({ commands, projected: { reached: () => head, watch: () => () => {} } });
   await read;
   await delivery.stop();

@@ -112,3 +112,18 @@ t.test('a consumer that froze inside its transaction holds nobody up for longer 
   await t.rejects(first, 'the frozen one did nothing');
   t.equal(await readCheckpoint(pool, 'group'), 2n);
 });
+
+t.test('work that takes long beside its transaction keeps it, a process that says nothing does not', async (t) => {
+  const { url, pool } = await ground(t);
+  // The server gives up after half a second of silence; who lives speaks every second, so this one is too late.
+  const impatient = consumerPool(url, { name: 'impatient', settings: { idle_in_transaction_session_timeout: 500 } });
+  t.teardown(() => impatient.end());
+  const patient = consumerPool(url, { name: 'patient', settings: { idle_in_transaction_session_timeout: 2_000 } });
+  t.teardown(() => patient.end());
+  const long = async () => {
+    await pool.query('SELECT pg_sleep(3)');
+  };
+  t.equal(await withCheckpoint(patient, 'patient', batch(0, 2), long), 2n);
+  await t.rejects(withCheckpoint(impatient, 'impatient', batch(0, 2), long));
+  t.equal(await readCheckpoint(pool, 'impatient'), 0n);
+});

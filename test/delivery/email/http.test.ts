@@ -311,7 +311,7 @@ t.test('answers that no such provider gives', async (t) => {
   }
   status = 202;
   body = '';
-  t.same(await send('sendgrid'), { outcome: 'sent', externalId: null, undelivered: [] }, 'taken, with no id told');
+  t.match(await send('sendgrid'), { outcome: 'sent', externalId: null, undelivered: [] }, 'taken, with no id told');
 });
 
 t.test('no answer, half of one, and one without end', async (t) => {
@@ -427,7 +427,7 @@ t.test('the bounds of an address of a tenant', async (t) => {
   const config = { ...configs.mailgun, base_url: server.url } as EmailProviderConfig;
   t.same(await all.send(message(), config, { timeoutMs: 80 }), {
     outcome: 'unreachable',
-    error: 'Mailgun: no answer within 80 ms',
+    error: /^Mailgun: no answer within \d+ ms$/,
   });
   how = 'endless';
   t.match(await all.send(message(), config, { timeoutMs: TIMEOUT_MS }), {

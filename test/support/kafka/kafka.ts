@@ -7,7 +7,17 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -48,6 +58,8 @@ export interface TestKafkaOptions {
   /** A second listener stands on a port of its own and is advertised under this address: that of a proxy in front of it. */
   readonly advertised?: { readonly host: string; readonly port: number };
   readonly settings?: Readonly<Record<string, string | number>>;
+  /** Below which its files stand; default: a temporary directory. */
+  readonly dir?: string;
 }
 
 /** Why there can be no Kafka of our own here; null when there can. */
@@ -72,7 +84,7 @@ export function givenBrokers(): string | null {
 /** Starts a Kafka of our own. Rejects when it does not answer within a minute. */
 export async function startKafka(options: TestKafkaOptions = {}): Promise<TestKafka> {
   const lib = await artifacts();
-  const dir = temporaryDirectory();
+  const dir = options.dir === undefined ? temporaryDirectory() : mkdtempSync(path.join(options.dir, 'kafka-'));
   const ports = await freePorts(options.advertised ? 3 : 2);
   const server = new KafkaServer(dir, lib, ports, options);
   try {

@@ -1,0 +1,142 @@
+/** What the distributed set-up is measured on: a Postgres with its data on a disk, a Kafka, and a log that is filled here. */
+import { randomUUID } from 'node:crypto';
+import { chmodSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { codec, event } from '../../../schemas/index.ts';
+import type { TopicOptions } from '../../../src/feed/kafka.ts';
+import { feedMigrations } from '../../../src/feed/migrations.ts';
+import { type Commit, NO_STREAM } from '../../../src/log/log.ts';
+import { logMigrations } from '../../../src/log/migrations.ts';
+import { openPostgresLog, type PostgresLog } from '../../../src/log/postgres.ts';
+import { startEmbeddedPostgres } from '../../../src/platform/embedded-postgres.ts';
+import { migrate } from '../../../src/platform/migrate.ts';
+import { readsideMigrations } from '../../../src/readside/index.ts';
+import { givenBrokers, startKafka } from '../../support/kafka/kafka.ts';
+import { silentLog } from '../../support/postgres-server.ts';
+
+/** How much is measured. */
+export interface Effort {
+  readonly alternations: number;
+  /** Dispatches in the log, of three events each, while throughput is measured. */
+  readonly dispatches: number;
+  /** Milliseconds of a latency measurement, and before it. */
+  readonly latency: { readonly warmupMs: number; readonly durationMs: number };
+}
+
+export const fullEffort: Effort = {
+  alternations: 5,
+  dispatches: 60_000,
+  latency: { warmupMs: 4_000, durationMs: 20_000 },
+};
+
+export const quickEffort: Effort = {
+  alternations: 3,
+  dispatches: 20_000,
+  latency: { warmupMs: 3_000, durationMs: 6_000 },
+};
+
+/** Everything that stands while it is measured. */
+export interface Stage {
+  readonly effort: Effort;
+  readonly url: string;
+  readonly brokers: readonly string[];
+  readonly log: PostgresLog;
+  readonly database: pg.Client;
+  /** A topic that nobody has used. */
+  newTopic(): TopicOptions & { readonly partitions: number };
+  close(): Promise<void>;
+}
+
+const partitions = 8;
+const signals = ['SIGINT', 'SIGTERM'] as const;
+
+/** Sets everything up. What was started is stopped again when something fails, or at a signal. */
+export async function setStage(effort: Effort, below = tmpdir()): Promise<Stage> {
+  const dir = realpathSync(mkdtempSync(join(below, 'parley-bench-')));
+  chmodSync(dir, 0o711);
+  const closing: (() => unknown)[] = [() => rmSync(dir, { recursive: true, force: true })];
+  const close = async (): Promise<void> => {
+    for (const signal of signals) process.off(signal, interrupted);
+    for (const each of closing.splice(0).reverse()) await each();
+  };
+  const interrupted = (): void => void close().finally(() => process.exit(1));
+  for (const signal of signals) process.once(signal, interrupted);
+  try {
+    const postgres = await startEmbeddedPostgres({ dataDir: join(dir, 'data'), log: silentLog });
+    closing.push(() => postgres.stop());
+    const given = givenBrokers();
+    const kafka = given === null ? await startKafka({ dir }) : null;
+    if (kafka) closing.push(() => kafka.stop());
+    await migrate(postgres.url, [...logMigrations, ...feedMigrations, ...readsideMigrations]);
+    const log = await openPostgresLog({ url: postgres.url, codec });
+    closing.push(() => log.close());
+    const database = new pg.Client({ connectionString: postgres.url, application_name: 'parley-bench' });
+    database.on('error', () => {});
+    await database.connect();
+    closing.push(() => database.end());
+    return {
+      effort,
+      url: postgres.url,
+      brokers: (given ?? kafka?.brokers ?? '').split(','),
+      log,
+      database,
+      newTopic: () => ({
+        brokers: (given ?? kafka?.brokers ?? '').split(','),
+        topicPrefix: `bench-${randomUUID().slice(0, 8)}`,
+        partitions,
+      }),
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+const text = 'Hello Ada, your order 4711 has left our warehouse and will be with you on Thursday between 9 and 12.';
+
+/** The commit that accepts a dispatch, about as large as the main job's. */
+export function acceptance(): Commit {
+  const dispatch = randomUUID();
+  const accepted = event('DispatchAccepted', {
+    ...{ workspace: 3, dispatch, owner: { workspace: 1, account: 1 }, key: 1, connector: 1, connectorType: 'whatsapp' },
+    ...{ template: 1, to: '+4915112345678', text },
+  });
+  return commit(`dispatch-${dispatch}`, NO_STREAM, [accepted]);
+}
+
+function commit(stream: string, expected: number, events: Commit['events']): Commit {
+  return { commitId: randomUUID(), stream, expected, events, at: Date.now(), meta: { actor: [3, 0] } };
+}
+
+/** Fills the log with dispatches that were accepted, sent and delivered, in the order of a busy server. */
+export async function fillLog(log: PostgresLog, dispatches: number): Promise<bigint> {
+  const perAppend = 500;
+  for (let done = 0; done < dispatches; done += perAppend) {
+    const accepted = Array.from({ length: Math.min(perAppend, dispatches - done) }, acceptance);
+    await append(log, accepted);
+    const later = accepted.map(({ stream }) => {
+      const ref = { workspace: 3, dispatch: stream.slice('dispatch-'.length) };
+      return commit(stream, 0, [
+        event('DispatchSent', {
+          ...ref,
+          connector: 1,
+          externalId: `wamid.${randomUUID()}`,
+          attempt: 1,
+          sentAt: Date.now(),
+        }),
+        event('DispatchDelivered', { ...ref, deliveredAt: Date.now() }),
+      ]);
+    });
+    await append(log, later);
+  }
+  return log.head();
+}
+
+async function append(log: PostgresLog, commits: readonly Commit[]): Promise<void> {
+  const outcomes = await log.append(commits);
+  const other = outcomes.find(({ outcome }) => outcome !== 'written');
+  if (other) throw new Error(`the log was not filled: ${JSON.stringify(other, (_, value) => String(value))}`);
+}
