@@ -281,7 +281,8 @@ function emits<State, Command>(aggregate: Aggregate<State, Command>, sequences: 
         }
       }
     }),
-    { numRuns: 300 },
+    // So many that none of the types is missed by chance.
+    { numRuns: 1_500 },
   );
   return seen;
 }

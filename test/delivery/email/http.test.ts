@@ -311,7 +311,7 @@ t.test('answers that no such provider gives', async (t) => {
   }
   status = 202;
   body = '';
-  t.match(await send('sendgrid'), { outcome: 'sent', externalId: null, undelivered: [] }, 'taken, with no id told');
+  t.same(await send('sendgrid'), { outcome: 'sent', externalId: null, undelivered: [] }, 'taken, with no id told');
 });
 
 t.test('no answer, half of one, and one without end', async (t) => {
@@ -425,7 +425,7 @@ t.test('the bounds of an address of a tenant', async (t) => {
     await server.close();
   });
   const config = { ...configs.mailgun, base_url: server.url } as EmailProviderConfig;
-  t.same(await all.send(message(), config, { timeoutMs: 80 }), {
+  t.match(await all.send(message(), config, { timeoutMs: 80 }), {
     outcome: 'unreachable',
     error: /^Mailgun: no answer within \d+ ms$/,
   });
