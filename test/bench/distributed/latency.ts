@@ -36,8 +36,8 @@ export async function measureLatency(stage: Stage, topic: TopicOptions): Promise
     });
     const events = Number(await stage.log.head());
     // Until the first row comes everything is being set up.
-    const first = await stage.log.appendOne(acceptance());
-    if (first.outcome !== 'written') throw new Error(first.outcome);
+    const [first] = await stage.log.append([acceptance()]);
+    if (first?.outcome !== 'written') throw new Error(first?.outcome);
     while (!rows.has(`${first.position}`)) await once(told, 'rows');
     await pace(stage, warmupMs);
     const accepted = await pace(stage, durationMs);
@@ -69,8 +69,8 @@ async function pace({ log }: Stage, durationMs: number): Promise<Accepted[]> {
   const begun = performance.now();
   const total = Math.round((durationMs * commandsPerSecond) / 1_000);
   const one = async (): Promise<void> => {
-    const outcome = await log.appendOne(acceptance());
-    if (outcome.outcome !== 'written') throw new Error(outcome.outcome);
+    const [outcome] = await log.append([acceptance()]);
+    if (outcome?.outcome !== 'written') throw new Error(outcome?.outcome);
     accepted.push({ position: `${outcome.position}`, at: performance.timeOrigin + performance.now() });
   };
   await new Promise<void>((resolve) => {
