@@ -107,7 +107,14 @@ t.test('one batch at a time is with the handler; what comes meanwhile is gathere
   run(t, on, kept.consumer(100));
   await write(on.log, 'first', 1);
   await begun.promise;
+  // All tails are woken together: what one that waits as well has been told, the consumer's has too.
+  const ended = new AbortController();
+  const other = (async () => {
+    for await (const { position } of on.log.tail(1n, ended.signal)) if (position >= 21n) return;
+  })();
   for (let i = 0; i < 10; i++) await write(on.log, `meanwhile-${i}`, 2);
+  await other;
+  await new Promise(setImmediate);
   first.resolve();
   await kept.reached(21n);
   t.equal(kept.mostUnderWay, 1);
