@@ -113,12 +113,13 @@ export class IdAllocator {
    * and its next flush takes the counter along.
    */
   async #begin(client: pg.PoolClient, workspace: number, kind: IdKind): Promise<number> {
-    // One text, one turn: integers of ours, checked. A time-out that runs already, the pool's, is not changed but by ending it.
+    // One text, one turn: integers of ours, checked. The time runs from the lock on: waiting for it is not holding it, and who
+    // waits for one that stands still must outlast it.
     const lock = `SELECT last FROM work.counters WHERE workspace = ${integer(workspace)} AND kind = ${idKinds[kind]} FOR UPDATE`;
-    const timeout = `SET LOCAL transaction_timeout = 0; SET LOCAL transaction_timeout = ${this.#transactionTimeoutMs}`;
-    const begin = `BEGIN; ${timeout}; SET LOCAL synchronous_commit = off; ${lock}`;
+    const untimed = 'BEGIN; SET LOCAL transaction_timeout = 0; SET LOCAL synchronous_commit = off';
+    const begin = `${untimed}; ${lock}; SET LOCAL transaction_timeout = ${this.#transactionTimeoutMs}`;
     const answers = (await client.query(begin)) as unknown as pg.QueryResult<{ last: number }>[];
-    const found = answers.at(-1)?.rows[0];
+    const found = answers.at(-2)?.rows[0];
     if (found) return found.last;
     const highest = await this.#highest(workspace, kind);
     await client.query('INSERT INTO work.counters (workspace, kind, last) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING', [
