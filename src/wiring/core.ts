@@ -36,11 +36,20 @@ export interface Ground {
   readonly storage: Storage;
   readonly log: Log;
   readonly feed: Feed;
-  /** The projector of this process, or what is known of those of others. */
-  readonly projected: PositionSource;
+  /** The projector of this thread, or what is known of those of others. */
+  readonly projected: Projected;
+  /** Null where another thread or process projects. */
   readonly projector: Projector | null;
   readonly logger: Logger;
   readonly metrics: Metrics;
+}
+
+/** How far the rows are, whoever writes them. */
+export interface Projected extends PositionSource {
+  /** Resolves when today's queries can read every projection. */
+  readonly ready: Promise<void>;
+  /** Rejects when they can get no further; absent where other processes write them. */
+  readonly done?: Promise<void>;
 }
 
 const sweepIntervalMs = 600_000;
@@ -48,9 +57,13 @@ const sweepIntervalMs = 600_000;
 /** What commands and queries need: everything between the log and the dialects. */
 export type Core = Awaited<ReturnType<typeof openCore>>;
 
-/** Opens it. Resolves when queries can read every projection and, where this process is alone, its rows are caught up. */
-export async function openCore(ground: Ground, closers: Closers) {
-  const { config, storage, log, projected, projector, metrics } = ground;
+/**
+ * Opens it. Resolves when queries can read every projection.
+ *
+ * @param settles nobody else accepts anything: what limits count is made anew from the rows, once they are caught up
+ */
+export async function openCore(ground: Ground, closers: Closers, { settles }: { readonly settles: boolean }) {
+  const { config, storage, log, projected, metrics } = ground;
   const { url, secrets } = storage;
   const pool = openPool({ url, name: 'work', maxConnections: 8 });
   closers.add(() => pool.end());
@@ -93,14 +106,12 @@ export async function openCore(ground: Ground, closers: Closers) {
     { workspace: MAIN_WORKSPACE, name: 'main' },
   ]);
 
-  // Queries of today's shape; and, where nobody else can have written meanwhile, rows up to where the log ended at this
-  // start: what quotas and counters are made from.
-  await projector?.ready;
+  await projected.ready;
   const quota = new Quota(pool, systemClock, (workspace, account, month) =>
     monthAccepted(db, { workspace, account }, Date.parse(`${month}-01T00:00:00Z`)),
   );
-  if (storage.alone && projector) {
-    await reached(projector, await log.head());
+  if (settles) {
+    await reached(projected, await log.head());
     await quota.settle();
   }
   closers.add(() => quota.close());
@@ -118,6 +129,6 @@ export async function openCore(ground: Ground, closers: Closers) {
   return { pool, db, freshness, door, speller, accounts, workspaces, limiter, dispatches, ...chat };
 }
 
-async function reached(projector: Projector, position: bigint): Promise<void> {
-  while (projector.reached() < position) await Promise.race([sleep(5), projector.done]);
+async function reached(projected: Projected, position: bigint): Promise<void> {
+  while (projected.reached() < position) await Promise.race([sleep(5), ...(projected.done ? [projected.done] : [])]);
 }

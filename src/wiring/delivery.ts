@@ -7,12 +7,12 @@ import type { Config } from '../platform/config.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { Telemetry } from '../platform/telemetry.ts';
 import { projectorGroup } from '../readside/index.ts';
-import type { Sandbox } from '../sandbox/index.ts';
 import type { Core, Ground } from './core.ts';
 import { counterOf } from './counters.ts';
+import type { SandboxUrls } from './thread.ts';
 
 /** The providers of connectors: the emulations where there is a sandbox. */
-export function openProviders(config: Config, sandbox: Sandbox | null): ReturnType<typeof connectProviders> {
+export function openProviders(config: Config, sandbox: SandboxUrls | null): ReturnType<typeof connectProviders> {
   const { connections, whatsapp, telegram, twilio } = config.providers;
   return connectProviders({
     whatsapp: { baseUrl: sandbox?.whatsappUrl ?? whatsapp.url, apiVersion: whatsapp.apiVersion, connections },

@@ -5,38 +5,28 @@
  * reverse one: no new requests, those under way answered, deliveries under way recorded, then the log, Postgres last.
  * Every process answers `/health/*` and `/metrics`, whatever its roles.
  */
-import { codec } from '../../schemas/index.ts';
 import { openReceipts } from '../delivery/index.ts';
 import { createHttpHost, type Dialect } from '../dialects/index.ts';
-import { startRelay } from '../feed/relay.ts';
-import { tracedFeed } from '../feed/traced.ts';
 import type { Gateway } from '../gateway/index.ts';
-import { tracedLog } from '../log/traced.ts';
 import { systemClock } from '../platform/clock.ts';
 import { apiBaseUrl, type Config, ConfigError } from '../platform/config.ts';
 import { createLogger, type Logger } from '../platform/logger.ts';
 import { createMetrics } from '../platform/metrics.ts';
+import { withFigures } from '../platform/metrics-text.ts';
 import { startTelemetry } from '../platform/telemetry.ts';
-import {
-  type CheckpointWatch,
-  groupLag,
-  projectorGroup,
-  readPool,
-  startProjector,
-  watchCheckpoint,
-} from '../readside/index.ts';
-import { startSandbox } from '../sandbox/index.ts';
+import { groupLag, projectorGroup } from '../readside/index.ts';
+import { type Sandbox, startSandbox } from '../sandbox/index.ts';
 import { buildSdk } from '../sdk/build.ts';
 import { Closers } from './closers.ts';
-import { type Ground, openCore } from './core.ts';
+import { openCore } from './core.ts';
 import { openDelivery, openProviders, receiptCounter } from './delivery.ts';
 import { openDialects } from './dialects.ts';
-import { openFeed, topicOptions } from './feed.ts';
 import { openGateway } from './gateway.ts';
-import { openLog } from './log.ts';
-import { observe } from './observe.ts';
-import { roles as allRoles, isWhole, type Role } from './roles.ts';
-import { openServerStorage } from './storage.ts';
+import { openGround } from './ground.ts';
+import { observeGroup, observeWork } from './observe.ts';
+import { roles as allRoles, inBackground, isWhole, type Role } from './roles.ts';
+import { openServerStorage, type Storage } from './storage.ts';
+import { sandboxUrls, startThread, type ThreadData } from './thread.ts';
 
 /** How `startParley` runs. */
 export interface StartOptions {
@@ -97,72 +87,38 @@ async function wire(
   closers.add(() => telemetry.stop());
   const metrics = createMetrics();
   closers.add(() => metrics.close());
-
   const storage = await openServerStorage(config, logger);
   closers.add(() => storage.close());
-  const { url } = storage;
-  const warn = (fields: object, message: string) => logger.warn(fields, message);
-  const open = await openLog({ config, url, metrics, warn, scavenges: roles.has('delivery') });
-  closers.add(() => open.close());
-  const { tracer } = telemetry;
-  const log = tracer.enabled ? tracedLog(open.log, tracer) : open.log;
-  const { feed: plainFeed, close: closeFeed } = openFeed({
-    config,
-    url,
-    log,
-    logger,
-    onHole: (group) => metrics.feedHoles(group)(),
-  });
-  closers.add(closeFeed);
-  const feed = tracer.enabled ? tracedFeed(plainFeed, tracer) : plainFeed;
-  const parts: Promise<void>[] = [];
-  const topic = topicOptions(config);
-  if (topic && roles.has('relay')) {
-    const relay = startRelay({ ...topic, url, log, codec, logger });
-    closers.add(() => relay.stop());
-    parts.push(relay.done);
-    metrics.observeGauge('parley_relay_leading', 'Whether this process copies the log into the topic.', () =>
-      Number(relay.leading()),
-    );
-    metrics.observeGauge('parley_relay_position', 'Position up to which this process has copied the log.', () =>
-      Number(relay.position()),
-    );
-  }
-  const shared = !storage.alone;
-  const projector = roles.has('projector')
-    ? await startProjector({
-        url,
-        feed,
-        history: log,
-        logger,
-        shared,
-        onBatch: ({ lagMs }) => lagMs !== null && metrics.projected(lagMs),
-      })
-    : null;
-  if (projector) {
-    closers.add(() => projector.stop());
-    parts.push(projector.done);
-  }
-  const projected = projector ?? (await watchProjectors(url, closers));
-  const ground: Ground = { config, storage, log, feed, projected, projector, logger, metrics };
-  const core = await openCore(ground, closers);
+  const sandbox = options.sandbox ? await startSandbox(sandboxOptions(config, logger)) : null;
+  if (sandbox) closers.add(() => sandbox.close());
+
+  const away = config.backgroundThread ? inBackground(roles) : new Set<Role>();
+  const thread = away.size > 0 ? startThread(threadData(config, storage, away, sandbox, options)) : null;
+  if (thread) closers.add(() => thread.stop());
+  const base = { config, storage, logger, metrics, telemetry };
+  const here = roles.difference(away);
+  const elsewhere = thread && away.has('projector') ? thread.projected : null;
+  const { ground, open, parts } = await openGround(base, { roles: here, elsewhere }, closers);
+  if (thread) parts.push(thread.done);
+  const { log, projected, projector } = ground;
+  const core = await openCore(ground, closers, { settles: storage.alone });
 
   // Our own address is only known when we listen, and what listens hands out that address.
   const address = { baseUrl: '' };
   const baseUrl = () => address.baseUrl;
   const listening = Promise.withResolvers<void>();
-  const sandbox = options.sandbox ? await startSandbox(sandboxOptions(config, logger)) : null;
-  if (sandbox) closers.add(() => sandbox.close());
   const providers = openProviders(config, sandbox);
   closers.add(() => Promise.all(Object.values(providers).map((provider) => provider.close())));
-  const delivery = roles.has('delivery')
+  const delivery = here.has('delivery')
     ? openDelivery(ground, core, { telemetry, providers, baseUrl, listening: listening.promise })
     : null;
   if (delivery) {
     closers.add(() => delivery.stop());
     parts.push(delivery.done);
   }
-  observe(ground, open, core, delivery);
+  metrics.observeHead(() => log.head());
+  observeWork(ground, open, core, delivery);
+  if (!roles.has('projector')) observeGroup(projectorGroup, ground, open, core);
 
   const gateway = roles.has('gateway') ? openGateway(ground, core) : null;
   let dialects: Dialect[] = [];
@@ -191,7 +147,9 @@ async function wire(
         sandboxUrl: sandbox?.url ?? null,
       };
     },
-    metrics,
+    metrics: thread
+      ? { ...metrics, read: async () => withFigures(await metrics.read(), await thread.figures()) }
+      : metrics,
     logger,
     telemetry,
     sdkFile: roles.has('api') ? (await buildSdk()).browserFile : null,
@@ -207,6 +165,7 @@ async function wire(
   const { port, url: ownUrl } = await host.listen();
   address.baseUrl = apiBaseUrl(config, port);
   listening.resolve();
+  thread?.listening(address.baseUrl);
   // WhatsApp's callbacks go where the sandbox is told; Twilio's to the address that each message names.
   sandbox?.behave({ callbackBaseUrl: `http://127.0.0.1:${port}` });
 
@@ -235,14 +194,22 @@ async function startGateway(gateway: Gateway, closers: Closers): Promise<() => P
   return stop;
 }
 
-/** How far the projectors of other processes are. Resolves when they have made what today's queries can read. */
-async function watchProjectors(url: string, closers: Closers): Promise<CheckpointWatch> {
-  const pool = readPool(url, { maxConnections: 1 });
-  closers.add(() => pool.end());
-  const watch = watchCheckpoint(pool);
-  closers.add(() => watch.stop());
-  await watch.ready;
-  return watch;
+/** What the thread is started with. */
+function threadData(
+  config: Config,
+  storage: Storage,
+  roles: ReadonlySet<Role>,
+  sandbox: Sandbox | null,
+  { env }: StartOptions,
+): ThreadData {
+  const { url, clusterDir, alone, secrets } = storage;
+  return {
+    config,
+    storage: { url, clusterDir, alone, secrets },
+    roles,
+    sandbox: sandbox && sandboxUrls(sandbox),
+    env: { ...env },
+  };
 }
 
 function sandboxOptions(config: Config, logger: Logger): Parameters<typeof startSandbox>[0] {

@@ -3,29 +3,30 @@ import { groupLag, projectorGroup } from '../readside/index.ts';
 import type { Core, Ground } from './core.ts';
 import type { OpenLog } from './log.ts';
 
-/** Lets the metrics see what the parts of this process hold. */
-export function observe(ground: Ground, open: OpenLog, core: Core, delivery: DeliveryWork | null): void {
+/** Lets the metrics see what relay, projector and delivery of this thread hold. */
+export function observeWork(ground: Ground, open: OpenLog, core: Core, delivery: DeliveryWork | null): void {
   const { metrics, projector } = ground;
-  metrics.observeHead(() => open.log.head());
-  metrics.observeGaps(() => open.gaps());
   if (projector) {
     metrics.observeCheckpoint(projectorGroup, async () => {
       const { events, seconds } = await projector.lag();
       return { position: projector.reached(), lagEvents: events, lagSeconds: seconds };
     });
   }
-  const groups = [...(projector ? [] : [projectorGroup]), ...(delivery ? ['receipts', 'erasing'] : [])];
-  for (const group of groups) {
-    metrics.observeCheckpoint(group, async () => {
-      const { position, events, seconds } = await groupLag(core.pool, open.log, group);
-      return { position, lagEvents: events, lagSeconds: seconds };
-    });
-  }
-  metrics.observeQueue('append', () => open.waitingCommits());
   if (delivery) {
+    for (const group of ['receipts', 'erasing']) observeGroup(group, ground, open, core);
     metrics.observeQueue('dispatch_waiting', () => delivery.depths().waiting);
     metrics.observeQueue('dispatch_in_flight', () => delivery.depths().inFlight);
     metrics.observeQueue('dispatch_recording', () => delivery.depths().recording);
   }
+  metrics.observeGaps(() => open.gaps());
+  metrics.observeQueue('append', () => open.waitingCommits());
   metrics.observeQueue('state_cache', () => core.door.states.size);
+}
+
+/** Lets the metrics see how far projectors of other processes are. */
+export function observeGroup(group: string, ground: Pick<Ground, 'metrics'>, open: OpenLog, core: Core): void {
+  ground.metrics.observeCheckpoint(group, async () => {
+    const { position, events, seconds } = await groupLag(core.pool, open.log, group);
+    return { position, lagEvents: events, lagSeconds: seconds };
+  });
 }

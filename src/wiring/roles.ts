@@ -3,6 +3,15 @@ export const roles = ['api', 'gateway', 'relay', 'projector', 'delivery'] as con
 
 export type Role = (typeof roles)[number];
 
+/** What runs beside the requests, in a thread of its own where a process does both. */
+const backgroundRoles: readonly Role[] = ['relay', 'projector', 'delivery'];
+
+/** The roles that go to the background thread; none where there are no requests to keep them from. */
+export function inBackground(all: ReadonlySet<Role>): ReadonlySet<Role> {
+  const serves = all.has('api') || all.has('gateway');
+  return new Set(serves ? backgroundRoles.filter((role) => all.has(role)) : []);
+}
+
 /** The roles of a comma list. Throws a TypeError of one line for what is none. */
 export function readRoles(text: string): ReadonlySet<Role> {
   const named = text.split(',').map((word) => word.trim());
