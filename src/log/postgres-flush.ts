@@ -1,6 +1,7 @@
 /** One flush as the SQL function takes it, and its answer. */
 import { bigintArray, intArray, textArray } from '../platform/pg-arrays.ts';
 import { type Commit, NO_STREAM, type Outcome, type RecordedEvent } from './log.ts';
+import { spellEvent } from './postgres-peer.ts';
 import type { Waiting } from './waiting.ts';
 
 /** What became of one commit that was not written. `ord` counts from 1. */
@@ -150,12 +151,20 @@ export function part(
   return { batch, base: BigInt(base), erasures: Number(erasures), verdicts: verdicts ?? [] };
 }
 
-/** Answers who waits for the commits of a part, and adds their events to `recorded`. The position of the last of them. */
-export function settlePart({ batch, base, verdicts }: FlushPart, recorded: RecordedEvent[]): bigint {
+/**
+ * Answers who waits for the commits of a part, and adds their events to `recorded`, and as a peer is told them to `spelled`.
+ * The position of the last of them.
+ */
+export function settlePart(
+  { batch, base, verdicts }: FlushPart,
+  recorded: RecordedEvent[],
+  spelled: string[] | null,
+): bigint {
   const refused: ReadonlyMap<number, Verdict> = new Map(verdicts.map((verdict) => [verdict.ord, verdict]));
   let position = base;
   for (let i = 0; i < batch.length; i++) {
-    const { commit, settle } = batch[i] as Waiting;
+    const entry = batch[i] as Waiting;
+    const { commit, settle } = entry;
     const verdict = refused.get(i + 1);
     if (verdict) {
       settle(refusal(verdict));
@@ -167,6 +176,7 @@ export function settlePart({ batch, base, verdicts }: FlushPart, recorded: Recor
       position += 1n;
       const revision = expected + 1 + index;
       recorded.push({ type, data, position, stream, revision, commitId, index, at, meta } as RecordedEvent);
+      spelled?.push(spellEvent(entry, expected + 1, index));
     }
     settle({ outcome: 'written', position, revision: expected + commit.events.length });
   }

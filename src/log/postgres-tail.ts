@@ -15,6 +15,11 @@ const wakeIntervalMs = 5;
  * `erase` returns no sooner: from then on nobody gives the content, in whatever process.
  */
 export const trustMemoryMs = 500;
+/**
+ * For so long it is awaited what a peer tells of its flush before it is read: the word of it by NOTIFY is quicker. A flush
+ * told of out of turn is kept for as long.
+ */
+const peerPatienceMs = 20;
 /** Without word from the database for this long, tails say nothing; after `unavailableMs` they throw. */
 const silenceMs = 350;
 const unavailableMs = 2_000;
@@ -58,8 +63,12 @@ export class TailHub {
   /** Erasures that the ring has been told of. */
   #erasures = 0;
   #catchingUp = false;
-  /** Flushes of this process under way. */
+  /** Flushes of this log under way. */
   #flushes = 0;
+  readonly #hasPeer: boolean;
+  /** Flushes told of before what stands in front of them is known, by the position before each. */
+  readonly #early = new Map<bigint, readonly RecordedEvent[]>();
+  #patience: NodeJS.Timeout | undefined;
   #failed: Error | null = null;
   readonly #waiters = new Set<(woken: boolean) => void>();
   #wokenAt = 0;
@@ -71,9 +80,11 @@ export class TailHub {
   #closed = false;
   gaps = 0;
 
-  constructor(url: string, history: History) {
+  /** @param hasPeer another thread's log tells of its flushes, which need not be read then */
+  constructor(url: string, history: History, { hasPeer = false } = {}) {
     this.#url = url;
     this.#history = history;
+    this.#hasPeer = hasPeer;
   }
 
   async open(): Promise<void> {
@@ -175,7 +186,20 @@ export class TailHub {
   #hear(head: bigint): void {
     if (head > this.#known) this.#known = head;
     // The word of an own flush overtakes its answer: what it wrote is about to be pushed, and need not be read.
-    if (this.#known > this.#head && this.#flushes === 0) void this.#catchUp();
+    if (this.#known > this.#head && this.#flushes === 0) this.#catchUpSoon();
+  }
+
+  /** Reads what is missing; where a peer may be about to tell it, only when that makes no progress. */
+  #catchUpSoon(): void {
+    if (!this.#hasPeer) return void this.#catchUp();
+    if (this.#patience) return;
+    const before = this.#head;
+    this.#patience = setTimeout(() => {
+      this.#patience = undefined;
+      if (this.#head >= this.#known) return;
+      if (this.#head > before) return this.#catchUpSoon();
+      void this.#catchUp();
+    }, peerPatienceMs);
   }
 
   /** A flush of this process is on its way: `flushEnds` follows, after `push` of what it wrote. */
@@ -186,7 +210,7 @@ export class TailHub {
   /** What a flush wrote was pushed; or nobody knows what it wrote, and the next word of the database tells. */
   flushEnds(): void {
     this.#flushes--;
-    if (this.#flushes === 0 && this.#known > this.#head) void this.#catchUp();
+    if (this.#flushes === 0 && this.#known > this.#head) this.#catchUpSoon();
   }
 
   /** Takes what this process just appended after `base`. What was erased since is not in it: then it is read anew. */
@@ -195,16 +219,31 @@ export class TailHub {
     const last = events.at(-1);
     if (!last) return;
     if (last.position > this.#known) this.#known = last.position;
-    if (upToDate && base === this.#head && !this.#closed) {
-      for (const event of events) this.#ring.push(event);
-      this.#advance(last.position);
-    } else {
+    if (this.#closed || last.position <= this.#head) return;
+    if (!upToDate || base < this.#head) {
       void this.#catchUp();
+      return;
     }
+    if (base > this.#head) {
+      this.#early.set(base, events);
+      this.#catchUpSoon();
+      return;
+    }
+    this.#take(events);
+    for (let next = this.#early.get(this.#head); next; next = this.#early.get(this.#head)) {
+      this.#early.delete(this.#head);
+      this.#take(next);
+    }
+  }
+
+  #take(events: readonly RecordedEvent[]): void {
+    for (const event of events) this.#ring.push(event);
+    this.#advance((events.at(-1) as RecordedEvent).position);
   }
 
   #advance(head: bigint): void {
     this.#head = head;
+    if (this.#early.size > 0) for (const base of this.#early.keys()) if (base < head) this.#early.delete(base);
     if (this.#ring.length > 2 * ringPositions) {
       const drop = this.#ring.length - ringPositions;
       this.#ring = this.#ring.slice(drop);
@@ -337,6 +376,7 @@ export class TailHub {
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#pollTimer);
+    clearTimeout(this.#patience);
     this.#wake(true);
     const listener = this.#listener;
     this.#listener = null;

@@ -3,6 +3,7 @@
  * function (`migrations.ts`), which holds the head row until its commit: positions become visible in order and without
  * gaps under any number of writer processes. One connection appends, one listens, a small pool reads.
  */
+import type { MessagePort } from 'node:worker_threads';
 import pg from 'pg';
 import type { EventCodec } from '../../schemas/index.ts';
 import { sleep } from '../platform/clock.ts';
@@ -20,6 +21,7 @@ import {
   settlePart,
   type Verdict,
 } from './postgres-flush.ts';
+import { LogPeer } from './postgres-peer.ts';
 import { decodeRow, type EventRow, eventColumns } from './postgres-rows.ts';
 import { destroyClient, TailHub, trustMemoryMs } from './postgres-tail.ts';
 import { type Waiting, waiting } from './waiting.ts';
@@ -37,6 +39,8 @@ export interface PostgresLogOptions {
   /** Time between clean-ups of erased content from the disk. Default one hour. */
   readonly vacuumIntervalMs?: number;
   readonly onFlush?: (flush: FlushReport) => void;
+  /** The way to the log of another thread of this process, on the same database. */
+  readonly peer?: MessagePort;
 }
 
 /** What one flush did, for metrics. */
@@ -64,9 +68,10 @@ export async function openPostgresLog(options: PostgresLogOptions): Promise<Post
 
 /** The Postgres adapter of the log port. */
 export class PostgresLog implements Log {
-  readonly #options: Required<Omit<PostgresLogOptions, 'onFlush'>> & Pick<PostgresLogOptions, 'onFlush'>;
+  readonly #options: Required<Omit<PostgresLogOptions, 'onFlush' | 'peer'>> & Pick<PostgresLogOptions, 'onFlush'>;
   readonly #reads: pg.Pool;
   readonly #hub: TailHub;
+  readonly #peer: LogPeer | null;
   #appender: Promise<pg.Client> | null = null;
   /** The appender's connection when there is one: a flush is sent without waiting a turn. */
   #ready: pg.Client | null = null;
@@ -95,7 +100,9 @@ export class PostgresLog implements Log {
       query_timeout: 5_000,
     });
     this.#reads.on('error', () => {});
-    this.#hub = new TailHub(options.url, (from, max) => this.#history(from, max));
+    const { peer } = options;
+    this.#hub = new TailHub(options.url, (from, max) => this.#history(from, max), { hasPeer: peer !== undefined });
+    this.#peer = peer ? new LogPeer(peer, ({ base, events, ...word }) => this.#hub.push(base, events, word)) : null;
   }
 
   /** Commits waiting for a flush. */
@@ -318,16 +325,22 @@ export class PostgresLog implements Log {
 
   #settle(parts: readonly FlushPart[], askedAt: number): void {
     let recorded: RecordedEvent[] = [];
+    let spelled: string[] | null = this.#peer && [];
     let base = parts[0]?.base ?? 0n;
     let end = base;
-    const push = (erasures: number) => this.#hub.push(base, recorded, { erasures, askedAt });
+    const push = (erasures: number) => {
+      const word = { erasures, askedAt };
+      this.#hub.push(base, recorded, word);
+      if (spelled && spelled.length > 0) this.#peer?.tell({ base, ...word }, spelled);
+    };
     for (const each of parts) {
       if (each.base !== end) {
         push(each.erasures);
         recorded = [];
+        spelled = this.#peer && [];
         base = each.base;
       }
-      end = settlePart(each, recorded);
+      end = settlePart(each, recorded, spelled);
     }
     push(parts.at(-1)?.erasures ?? 0);
     this.#hub.flushEnds();
@@ -419,6 +432,7 @@ export class PostgresLog implements Log {
     this.#closed = true;
     clearInterval(this.#vacuumTimer);
     if (this.#flushing || this.#queue.length > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    this.#peer?.close();
     await this.#hub.close();
     const appender = await this.#appender?.catch(() => null);
     await appender?.end().catch(() => {});

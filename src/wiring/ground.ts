@@ -1,3 +1,4 @@
+import type { MessagePort } from 'node:worker_threads';
 import { codec } from '../../schemas/index.ts';
 import { startRelay } from '../feed/relay.ts';
 import { tracedFeed } from '../feed/traced.ts';
@@ -36,6 +37,8 @@ export interface GroundOptions {
   readonly roles: ReadonlySet<Role>;
   /** The projector of another thread; without one, and without the role, those of other processes are watched. */
   readonly elsewhere?: Projected | null;
+  /** The way to the log of that thread. */
+  readonly peer?: MessagePort | undefined;
   /** Told after every batch of the projector. */
   readonly onProjected?: () => void;
 }
@@ -43,13 +46,13 @@ export interface GroundOptions {
 /** Opens what stands below the core: the log, the feed, and of the roles relay and projector. */
 export async function openGround(
   base: Base,
-  { roles, elsewhere = null, onProjected = () => {} }: GroundOptions,
+  { roles, elsewhere = null, peer, onProjected = () => {} }: GroundOptions,
   closers: Closers,
 ): Promise<OpenGround> {
   const { config, storage, logger, metrics, telemetry } = base;
   const { url } = storage;
   const warn = (fields: object, message: string) => logger.warn(fields, message);
-  const open = await openLog({ config, url, metrics, warn, scavenges: roles.has('delivery') });
+  const open = await openLog({ config, url, metrics, warn, scavenges: roles.has('delivery'), peer });
   closers.add(() => open.close());
   const { tracer } = telemetry;
   const log = tracer.enabled ? tracedLog(open.log, tracer) : open.log;

@@ -1,3 +1,4 @@
+import type { MessagePort } from 'node:worker_threads';
 import { codec } from '../../schemas/index.ts';
 import { openEventStoreLog } from '../log/eventstoredb.ts';
 import { adminOf, startScavenges } from '../log/eventstoredb-scavenge.ts';
@@ -25,6 +26,8 @@ export interface OpenLogOptions {
   /** This process tells EventStoreDB's nodes to scavenge. */
   readonly scavenges?: boolean;
   readonly warn?: (fields: object, message: string) => void;
+  /** The way to the log of another thread: each tells the other what it appended. Only the one in Postgres makes use of it. */
+  readonly peer?: MessagePort | undefined;
 }
 
 /** Opens EventStoreDB where EVENTSTOREDB_URL names one, else the log in Postgres. Rejects when it cannot be reached. */
@@ -33,8 +36,13 @@ export async function openLog(options: OpenLogOptions): Promise<OpenLog> {
   return eventStoreUrl === null ? openInPostgres(options) : openInEventStore(eventStoreUrl, options);
 }
 
-async function openInPostgres({ url, metrics }: OpenLogOptions): Promise<OpenLog> {
-  const log = await openPostgresLog({ url, codec, ...(metrics && { onFlush: (flush) => metrics.appended(flush) }) });
+async function openInPostgres({ url, metrics, peer }: OpenLogOptions): Promise<OpenLog> {
+  const log = await openPostgresLog({
+    url,
+    codec,
+    ...(metrics && { onFlush: (flush) => metrics.appended(flush) }),
+    ...(peer && { peer }),
+  });
   return {
     log,
     waitingCommits: () => log.waitingCommits,

@@ -8,7 +8,7 @@ import { openCore } from './core.ts';
 import { openDelivery, openProviders } from './delivery.ts';
 import { openGround } from './ground.ts';
 import { observeWork } from './observe.ts';
-import type { FromThread, ThreadData, ToThread } from './thread.ts';
+import type { FromThread, ThreadData, ThreadStart, ToThread } from './thread.ts';
 
 /** What no batch tells of, such as the end of a rebuild, is told so often. */
 const reportEveryMs = 100;
@@ -17,7 +17,8 @@ const port = parentPort;
 if (!port) throw new Error('this module is for a thread');
 const tell = (message: FromThread) => port.postMessage(message);
 
-const { config, storage, roles, sandbox, env } = withBuffers(workerData as ThreadData);
+const { peer, ...data } = workerData as ThreadStart;
+const { config, storage, roles, sandbox, env } = withBuffers<ThreadData>(data);
 const closers = new Closers();
 const address = { baseUrl: '' };
 const listening = Promise.withResolvers<void>();
@@ -51,7 +52,7 @@ async function start(): Promise<void> {
   const telemetry = await startTelemetry(env, (line) => logger.warn(line));
   closers.add(() => telemetry.stop());
   const base = { config, storage: { ...storage, close: async () => {} }, logger, metrics, telemetry };
-  const { ground, open, parts } = await openGround(base, { roles, onProjected: () => report() }, closers);
+  const { ground, open, parts } = await openGround(base, { roles, peer, onProjected: () => report() }, closers);
   const { projected } = ground;
   let told = '';
   const report = () => {
@@ -70,6 +71,7 @@ async function start(): Promise<void> {
     ? openDelivery(ground, core, {
         telemetry,
         providers,
+        sandbox,
         baseUrl: () => address.baseUrl,
         listening: listening.promise,
       })

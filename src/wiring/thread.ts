@@ -4,7 +4,7 @@
  * reads the log and writes through commands of its own. What passes between the two: how far the rows are, who waits for
  * them, where the API listens, figures, and the end.
  */
-import { Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import type { Config } from '../platform/config.ts';
 import { GroupPositions } from '../readside/index.ts';
 import type { Sandbox } from '../sandbox/index.ts';
@@ -33,6 +33,9 @@ export interface ThreadData {
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
+/** With the way to the log of the thread that serves requests. */
+export type ThreadStart = ThreadData & { readonly peer: MessagePort };
+
 /** What the thread is told. */
 export type ToThread =
   /** The API listens; the outside reaches it here. */
@@ -55,6 +58,8 @@ export type FromThread =
 /** The running thread, as the rest of the process sees it. */
 export interface BackgroundThread {
   readonly projected: Projected;
+  /** The way to its log. */
+  readonly peer: MessagePort;
   /** Rejects when a part of it cannot go on, or it ended by itself. */
   readonly done: Promise<void>;
   /** Nothing that names the API's address leaves before. */
@@ -67,7 +72,9 @@ export interface BackgroundThread {
 
 /** Starts it. What goes wrong at its start rejects `projected.ready` and `done`. */
 export function startThread(data: ThreadData): BackgroundThread {
-  const worker = new Worker(new URL('./thread-main.ts', import.meta.url), { workerData: data });
+  const { port1: peer, port2 } = new MessageChannel();
+  const workerData: ThreadStart = { ...data, peer: port2 };
+  const worker = new Worker(new URL('./thread-main.ts', import.meta.url), { workerData, transferList: [port2] });
   const tell = (message: ToThread) => worker.postMessage(message);
   const positions = new GroupPositions();
   positions.set([0n]);
@@ -120,6 +127,7 @@ export function startThread(data: ThreadData): BackgroundThread {
         };
       },
     },
+    peer,
     done: done.promise,
     listening: (baseUrl) => tell({ listening: baseUrl }),
     figures() {

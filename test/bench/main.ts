@@ -4,20 +4,55 @@
  */
 import { mkdirSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { ingest, type Part, parts } from './ingest/index.ts';
+import { distributed, distributedParts } from './distributed/index.ts';
+import { ingest, parts as ingestParts } from './ingest/index.ts';
 import { printProfiles } from './profile.ts';
-import { printBars, writeReport } from './report.ts';
+import { printBars, type Report, writeReport } from './report.ts';
 
-const usage = `npm run bench -- ingest [options]
+/** What a run may be told; a benchmark takes what it knows. */
+interface Told {
+  readonly quick: boolean;
+  readonly only: readonly string[];
+  readonly dir?: string;
+  readonly callbacks: boolean;
+  readonly holdStill: boolean;
+  readonly profileDir?: string;
+}
+
+interface Benchmark {
+  readonly measures: string;
+  /** What can be chosen with `--only`. */
+  readonly parts: readonly string[];
+  run(told: Told): Promise<Report>;
+}
+
+const benchmarks: Readonly<Record<string, Benchmark>> = {
+  ingest: {
+    measures: 'what durability costs (full: dispatch without a pace)',
+    parts: ingestParts,
+    run: (told) => ingest({ ...told, only: ingestParts.filter((part) => told.only.includes(part)) }),
+  },
+  distributed: {
+    measures: 'what the way through Kafka costs (needs Java with Maven, or KAFKA_BROKERS)',
+    parts: distributedParts,
+    run: (told) => distributed({ ...told, only: distributedParts.filter((part) => told.only.includes(part)) }),
+  },
+};
+
+const usage = `npm run bench -- <name> [options]
+
+${Object.entries(benchmarks)
+  .map(([name, { measures, parts }]) => `  ${name.padEnd(15)}${measures}\n${' '.repeat(17)}parts: ${parts.join(', ')}`)
+  .join('\n')}
 
   --json FILE      write {name, ratios, samples}
-  --quick          a short run, within 90 s: for looking, not for figures
-  --only a,b       some parts: ${parts.join(', ')} (full: dispatch without a pace)
+  --quick          a short run: for looking, not for figures
+  --only a,b       some parts
   --bars           exit status 1 when a bar is missed
   --dir DIR        keep the data below this directory while it runs (default: the system's temporary one)
-  --no-callbacks   the sandbox makes no status callbacks to the server
-  --no-hold        do not hold the server still while a reference is measured
-  --cpu-prof DIR   write a processor profile of the server, and print where its time went; slows the server down`;
+  --no-callbacks   ingest: the sandbox makes no status callbacks to the server
+  --no-hold        ingest: do not hold the server still while a reference is measured
+  --cpu-prof DIR   ingest: write a processor profile of the server, and print where its time went; slows the server down`;
 
 const profiledFunctions = 25;
 
@@ -27,7 +62,7 @@ async function main(): Promise<void> {
     options: {
       json: { type: 'string' },
       quick: { type: 'boolean', default: false },
-      only: { type: 'string', default: parts.join(',') },
+      only: { type: 'string' },
       bars: { type: 'boolean', default: false },
       dir: { type: 'string' },
       'no-callbacks': { type: 'boolean', default: false },
@@ -37,12 +72,13 @@ async function main(): Promise<void> {
     },
   });
   if (values.help) return void console.log(usage);
-  if (positionals.length !== 1 || positionals[0] !== 'ingest') throw new UsageError('name one benchmark');
+  const benchmark = benchmarks[positionals[0] ?? ''];
+  if (positionals.length !== 1 || !benchmark) throw new UsageError('name one benchmark');
   const profileDir = values['cpu-prof'];
   if (profileDir !== undefined) mkdirSync(profileDir, { recursive: true });
-  const report = await ingest({
+  const report = await benchmark.run({
     quick: values.quick,
-    only: values.only.split(',').map(partOf),
+    only: values.only === undefined ? benchmark.parts : partsOf(values.only, benchmark),
     ...(values.dir !== undefined && { dir: values.dir }),
     callbacks: !values['no-callbacks'],
     holdStill: !values['no-hold'],
@@ -56,10 +92,11 @@ async function main(): Promise<void> {
 
 class UsageError extends Error {}
 
-function partOf(text: string): Part {
-  const found = parts.find((part) => part === text);
-  if (found === undefined) throw new UsageError(`there is no part ${text}`);
-  return found;
+function partsOf(text: string, { parts }: Benchmark): string[] {
+  const asked = text.split(',');
+  const unknown = asked.find((part) => !parts.includes(part));
+  if (unknown !== undefined) throw new UsageError(`there is no part ${unknown}`);
+  return asked;
 }
 
 try {
