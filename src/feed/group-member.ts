@@ -237,8 +237,9 @@ export class GroupMember {
 
   /** About where in the topic a position is, for who never read it. Wrong is no harm: it costs a hole or some repeats. */
   async #offsetOf(partition: number, position: bigint): Promise<bigint | null> {
-    if (position === 0n) return null;
     const { client, history } = this.#options;
+    // Not left to the client: it would go on where the group told Kafka's tools that it was, before its rows were lost.
+    if (position === 0n) return (await client.ends()).get(partition)?.low ?? null;
     const { events } = await history.page(position, 1);
     const next = events[0];
     if (next) return (await client.offsetsAt(next.at - clockSkewMs)).get(partition) ?? null;

@@ -56,11 +56,13 @@ async function project({ database, url, log }: Stage, feed: Feed, head: bigint):
   try {
     await projector.ready;
     await new Promise<void>((resolve, reject) => {
-      const unwatch = projector.watch(() => {
+      const look = () => {
         if (projector.reached() < head) return;
         unwatch();
         resolve();
-      });
+      };
+      const unwatch = projector.watch(look);
+      look();
       projector.done.catch(reject);
     });
     return events / ((performance.now() - begun) / 1_000);
