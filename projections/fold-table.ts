@@ -9,22 +9,32 @@ import { cleanOptional, ms } from './sql.ts';
  */
 type ColumnKind = 'int' | 'text' | 'bool' | 'time' | 'json' | 'position' | 'ints';
 
-type Cell = number | string | boolean | null | readonly (string | number)[] | Readonly<Record<string, unknown>>;
+type Cell =
+  | number
+  | string
+  | boolean
+  | null
+  | readonly (string | number)[]
+  | readonly object[]
+  | Readonly<Record<string, unknown>>;
 
 /** A table whose rows are read, changed in memory and written back, once per batch: for what changes seldom. */
 export interface FoldTable<Row> {
   /** The rows of these keys, by `keyOf`. Locked until the transaction ends. */
-  load(client: Queryable, keys: readonly (readonly number[])[]): Promise<Map<string, Row>>;
+  load(client: Queryable, keys: readonly Key[]): Promise<Map<string, Row>>;
   /** Inserts or overwrites, sorted by key. A row that was erased meanwhile stays as it is. */
   save(client: Queryable, rows: readonly Row[]): Promise<void>;
 }
 
+/** The values of a row's key columns. */
+type Key = readonly (number | string)[];
+
 /** A key as text. */
-export function keyOf(key: readonly number[]): string {
+export function keyOf(key: Key): string {
   return key.join('/');
 }
 
-/** Makes the statements of a table. The first `keyColumns` columns are its primary key, all `int`. */
+/** Makes the statements of a table. The first `keyColumns` columns are its primary key, `int` or `text`. */
 export function foldTable<Row extends { readonly [C in keyof Row]: Cell }>(
   table: string,
   keyColumns: number,
@@ -33,7 +43,7 @@ export function foldTable<Row extends { readonly [C in keyof Row]: Cell }>(
 ): FoldTable<Row> {
   const names = Object.keys(columns) as (keyof Row & string)[];
   const keys = names.slice(0, keyColumns);
-  const rowKey = (row: Row) => keys.map((name) => row[name] as number);
+  const rowKey = (row: Row) => keys.map((name) => row[name] as number | string);
   const cast = (name: keyof Row & string) => {
     if (columns[name] === 'time') return `to_timestamp(u.${name} / 1000)`;
     if (columns[name] === 'ints') return `u.${name}::int[]`;
@@ -41,7 +51,7 @@ export function foldTable<Row extends { readonly [C in keyof Row]: Cell }>(
   };
   const rest = names.slice(keyColumns);
   const loadText = `SELECT ${names.map((n) => (columns[n] === 'time' ? `${ms(`t.${n}`)} AS ${n}` : `t.${n}`)).join(', ')}
-    FROM ${table} t JOIN unnest(${keys.map((_, i) => `$${i + 1}::int[]`).join(', ')}) AS u(${keys.join(', ')}) USING (${keys.join(', ')})
+    FROM ${table} t JOIN unnest(${keys.map((name, i) => `$${i + 1}::${arrayTypes[columns[name]]}`).join(', ')}) AS u(${keys.join(', ')}) USING (${keys.join(', ')})
     ORDER BY ${keys.map((name) => `t.${name}`).join(', ')} FOR UPDATE OF t`;
   const saveText = `INSERT INTO ${table} AS t (${names.join(', ')})
     SELECT ${names.map(cast).join(', ')}
@@ -51,7 +61,12 @@ export function foldTable<Row extends { readonly [C in keyof Row]: Cell }>(
   return {
     async load(client, wanted) {
       if (wanted.length === 0) return new Map();
-      const values = keys.map((_, i) => intArray(wanted.map((key) => key[i] as number)));
+      const values = keys.map((name, i) =>
+        encode(
+          columns[name],
+          wanted.map((key) => key[i] as Cell),
+        ),
+      );
       const { rows } = await client.query<Row & pg.QueryResultRow>({ text: loadText, values });
       return new Map(rows.map((row) => [keyOf(rowKey(row)), row as Row]));
     },
@@ -113,10 +128,10 @@ function cleanJson(_: string, value: unknown): unknown {
   return typeof value === 'string' ? cleanOptional(value.toWellFormed()) : value;
 }
 
-function compareKeys(a: readonly number[], b: readonly number[]): number {
+function compareKeys(a: Key, b: Key): number {
   for (let i = 0; i < a.length; i++) {
-    const difference = (a[i] as number) - (b[i] as number);
-    if (difference !== 0) return difference;
+    const [one, other] = [a[i] as number | string, b[i] as number | string];
+    if (one !== other) return one < other ? -1 : 1;
   }
   return 0;
 }
@@ -129,7 +144,7 @@ class Fold<Row> {
     this.#rows = rows;
   }
   /** Changes one row; `change` is given null when there is none, and answers null to leave it as it is. */
-  change(key: readonly number[], change: (row: Row | null) => Row | null): void {
+  change(key: Key, change: (row: Row | null) => Row | null): void {
     const name = keyOf(key);
     const next = change(this.#rows.get(name) ?? null);
     if (next === null) return;
@@ -146,7 +161,7 @@ export async function foldInto<Row, Event>(
   client: Queryable,
   table: FoldTable<Row>,
   events: readonly Event[],
-  keyOfEvent: (event: Event) => readonly number[],
+  keyOfEvent: (event: Event) => Key,
   evolve: (row: Row | null, event: Event) => Row | null,
 ): Promise<void> {
   if (events.length === 0) return;

@@ -1,19 +1,26 @@
 /**
  * What happened in rooms since a position, for sockets that come back (design promise 7): derived from the rows of messages,
- * memberships and watermarks, each of which knows its position; never read from the log. What an account is shown: everything
+ * memberships, watermarks and notifications, each of which knows its position; never read from the log. What an account is shown: everything
  * that happened during a membership of its own, up to and including that membership's end, while the content still exists.
  * Of a message that was edited several times the latest edit is told, of an account's watermarks in a room the highest;
  * a deleted message only as its deletion.
  */
+import type { EventData } from '../schemas/index.ts';
 import { columns, type MessageView, nameJoins } from './messages/view.ts';
 import type { Queryable } from './projection.ts';
 import { calledNow } from './rooms/members.ts';
 import { living, ms, reachedPosition, senderLives } from './sql.ts';
 
-const kinds = ['posted', 'edited', 'deleted', 'joined', 'left', 'read'] as const;
+const kinds = ['posted', 'edited', 'deleted', 'joined', 'left', 'read', 'notified'] as const;
 
-/** What can have happened. `read`: a watermark moved. */
+/** What can have happened. `read`: a watermark moved; `notified`: a notification was shown. */
 export type HappenedKind = (typeof kinds)[number];
+
+/** A notification as it was shown; what the client attached stands beside it. */
+export type NotificationShown = Pick<
+  EventData<'NotificationShown'>,
+  'notification' | 'subject' | 'content' | 'priority'
+>;
 
 /** One thing that happened in a room. Times are milliseconds since the epoch. */
 export interface HappenedItem {
@@ -21,7 +28,7 @@ export interface HappenedItem {
   readonly position: bigint;
   readonly room: number;
   readonly at: number;
-  /** The sender, who deleted, the member, or whose watermark moved. */
+  /** The sender, who deleted, the member, or whose watermark moved; 0 of `notified`. */
   readonly account: number;
   /** What `account` is called now; null where nothing was said. */
   readonly name: string | null;
@@ -29,8 +36,10 @@ export interface HappenedItem {
   readonly message: number | null;
   /** The message as it reads now, of `posted` and `edited`; else null. */
   readonly view: MessageView | null;
-  /** Of `joined`: what the client attached. */
+  /** Of `joined` and `notified`: what the client attached. */
   readonly meta: Readonly<Record<string, unknown>> | null;
+  /** Of `notified`. */
+  readonly notification: NotificationShown | null;
 }
 
 /** Whose history, and which part of it. */
@@ -105,6 +114,13 @@ const sources: Record<HappenedKind, { readonly select: string; readonly from: st
       position: 'w.position',
     },
   ],
+  notified: [
+    {
+      select: 'NULL::int, 0, n.shown_at, n.meta',
+      from: 'notifications n WHERE n.workspace = $1 AND n.room = s.room',
+      position: 'n.shown_position',
+    },
+  ],
 };
 
 /** The items of a history in the order of the log (or against it), $4 of them at most, beside `reached` and `spans`. */
@@ -156,12 +172,16 @@ export async function roomHistory(db: Queryable, of: HistoryOf): Promise<{ items
     name: nameOf('history', of),
     text: `WITH ${itemsOf(of.kinds ?? kinds, 'ASC')}
       SELECT reached.position AS up_to, i.kind, i.position, i.room, i.account, i.message, ${ms('i.at')} AS at, i.meta,
-        ${calledNow('called')} AS name, v.view_
+        ${calledNow('called')} AS name, v.view_, n.notification
       FROM reached LEFT JOIN items i ON true
         LEFT JOIN accounts called ON called.workspace = $1 AND called.account = i.account
         LEFT JOIN LATERAL (SELECT to_jsonb(v) AS view_ FROM (
           SELECT ${columns} FROM messages m ${nameJoins} WHERE m.workspace = $1 AND m.message = i.message
         ) v WHERE i.kind IN ('posted', 'edited')) v ON true
+        LEFT JOIN LATERAL (SELECT jsonb_build_object('notification', n.notification, 'subject', n.subject,
+            'content', n.content, 'priority', n.priority) AS notification
+          FROM notifications n
+          WHERE n.workspace = $1 AND n.room = i.room AND n.shown_position = i.position AND i.kind = 'notified') n ON true
       ORDER BY i.position, i.message`,
     values: valuesOf(of, of.maxItems + 1),
   });
@@ -176,8 +196,19 @@ export async function roomHistory(db: Queryable, of: HistoryOf): Promise<{ items
   return { items, upTo: reached > of.after ? reached : of.after };
 }
 
-function itemOf({ kind, position, room, at, account, name, message, meta, view_: view }: Row): HappenedItem {
-  return { kind, position: BigInt(position), room, at, account, name, message, view, meta };
+function itemOf({
+  position,
+  view_: view,
+  kind,
+  room,
+  at,
+  account,
+  name,
+  message,
+  meta,
+  notification,
+}: Row): HappenedItem {
+  return { kind, position: BigInt(position), room, at, account, name, message, view, meta, notification };
 }
 
 /** A position, not before `after`, behind which the history has at most `maxItems`. */

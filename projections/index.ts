@@ -6,6 +6,7 @@ import { dispatches } from './dispatches/apply.ts';
 import { ids } from './ids/apply.ts';
 import { keys } from './keys/apply.ts';
 import { messages } from './messages/apply.ts';
+import { notifications } from './notifications/apply.ts';
 import type { Projection } from './projection.ts';
 import { receipts } from './receipts/apply.ts';
 import { rooms } from './rooms/apply.ts';
@@ -28,5 +29,6 @@ export const projections: readonly Projection[] = [
   dispatches,
   receipts,
   webhooks,
+  notifications,
   ids,
 ];

@@ -3,6 +3,7 @@ import { accountRef, id, millis } from './common.ts';
 import { connectorTypes } from './connector.ts';
 import { defineEvent } from './event.ts';
 import { erasedMessage } from './message.ts';
+import { erasedNotification } from './notification.ts';
 import { roomKinds } from './room.ts';
 
 /**
@@ -42,6 +43,7 @@ export const erasureEvents = {
       ),
     }),
   ),
+  NotificationErased: defineEvent(erasedNotification),
   /** Who it was is gone; its number stays, and what it said where that is kept. `devices` were its own and go with it. */
   AccountErased: defineEvent(
     accountRef.extend({

@@ -13,10 +13,12 @@ import { accountEvents } from './account.ts';
 import { connectorEvents } from './connector.ts';
 import { deviceEvents } from './device.ts';
 import { dispatchEvents } from './dispatch.ts';
+import { emailProviderEvents } from './email-provider.ts';
 import { erasureEvents } from './erasure.ts';
 import { type EventDefinition, eventCodec } from './event.ts';
 import { keyEvents } from './key.ts';
 import { messageEvents } from './message.ts';
+import { notificationEvents } from './notification.ts';
 import { roomEvents } from './room.ts';
 import { templateEvents } from './template.ts';
 import { webhookEvents } from './webhook.ts';
@@ -36,6 +38,7 @@ export {
   type ReceiptCommand,
   receiptCommand,
 } from './message.ts';
+export { fallbackReasons, notificationPriorities, notificationStatuses, notificationTypes } from './notification.ts';
 export {
   AUTO_INACTIVE,
   inactiveAfterDays,
@@ -60,6 +63,8 @@ export const eventDefinitions = {
   ...templateEvents,
   ...dispatchEvents,
   ...webhookEvents,
+  ...emailProviderEvents,
+  ...notificationEvents,
   ...erasureEvents,
 } satisfies Record<string, EventDefinition>;
 

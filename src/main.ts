@@ -12,7 +12,7 @@ import { SchemaTooNewError } from './platform/migrate.ts';
 import { progressLine } from './platform/progress.ts';
 import { startSandbox } from './sandbox/index.ts';
 import { type Parley, startParley } from './wiring/index.ts';
-import { rebuild, stats, tail, tier } from './wiring/operations.ts';
+import { issueMasterKey, rebuild, stats, tail, tier } from './wiring/operations.ts';
 import { type Role, readRoles, roles } from './wiring/roles.ts';
 
 /** The command was called in a way it does not have. */
@@ -30,7 +30,8 @@ const commands: Readonly<Record<string, Command>> = {
     usage: 'start [--sandbox] [--roles R,...]',
     meaning:
       'runs the server; --sandbox: with emulations of the providers behind it; --roles: does only some of\n' +
-      `      ${roles.join(', ')} (all), beside other processes (DATABASE_URL)`,
+      `      ${roles.join(', ')} (all), beside other processes (DATABASE_URL). SIGUSR2 sends its\n` +
+      '      sockets away, which come back spread over some seconds, to this process or another',
     options: { sandbox: { type: 'boolean' }, roles: { type: 'string' } },
     run: ({ sandbox, roles: some }) => start(sandbox === true, typeof some === 'string' ? rolesOf(some) : null),
   },
@@ -71,6 +72,17 @@ const commands: Readonly<Record<string, Command>> = {
       }
       await tier(loadConfig(process.env), email, level);
       console.log(`${email} is ${level} now`);
+    },
+  },
+  keys: {
+    usage: 'keys issue --workspace main --dialect chatapi',
+    meaning: "prints a master key of ChatAPI for Company's workspace, this once: both APIs then share its rooms",
+    options: { workspace: { type: 'string' }, dialect: { type: 'string' } },
+    run: async ({ workspace, dialect }, [verb, ...more]) => {
+      if (verb !== 'issue' || more.length > 0 || workspace !== 'main' || dialect !== 'chatapi') {
+        throw new UsageError('keys takes: issue --workspace main --dialect chatapi');
+      }
+      console.log(await issueMasterKey(loadConfig(process.env)));
     },
   },
   stats: {
@@ -150,6 +162,7 @@ async function start(sandbox: boolean, some: ReadonlySet<Role> | null): Promise<
   const config = loadConfig(process.env);
   const parley = await startParley(config, { sandbox, env: process.env, ...(some && { roles: some }) });
   announce(parley, config.storage.dataDir);
+  if (process.platform !== 'win32') process.on('SIGUSR2', () => void parley.drainSockets());
   const reason = await Promise.race([stopped(signal), parley.failed]);
   if (!signal.aborted) {
     console.error(`parley: a part of the server cannot go on: ${messageOf(reason)}`);

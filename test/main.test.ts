@@ -200,6 +200,7 @@ t.test('wrong configuration and wrong use are told in one line', async (t) => {
   t.equal(unknown.status, 2);
   t.match(unknown.stderr, /there is no command "dance"/);
   t.equal(run(['tier', 'a@example.com', 'gold'], {}).status, 2);
+  t.equal(run(['keys', 'issue', '--workspace', 'other', '--dialect', 'chatapi'], {}).status, 2);
   t.match(run(['--help'], {}).stdout, /parley start/);
   t.match(run(['tail', '--help'], {}).stdout, /--from/);
 });
@@ -257,6 +258,13 @@ t.test('the other commands, beside a running server and alone', async (t) => {
   t.equal(tier.status, 0, tier.stderr);
   t.equal(run('tier', 'nobody@example.com', 'pro').status, 1);
   t.match(run('stats').stdout, /log head +\d+/);
+  const issued = run('keys', 'issue', '--workspace', 'main', '--dialect', 'chatapi');
+  t.equal(issued.status, 0, issued.stderr);
+  t.match(issued.stdout, /^ck_live_\S{67}\n$/);
+  const client = await fetch(`${parley.url}/api/v1/clients/me`, {
+    headers: { authorization: `Bearer ${issued.stdout.trim()}` },
+  });
+  t.match(await client.json(), { data: { name: 'main' } });
   const rebuilt = run('rebuild', 'accounts');
   t.equal(rebuilt.status, 0, rebuilt.stderr);
   t.match(rebuilt.stdout, /100 %/);

@@ -92,6 +92,21 @@ export async function membersOf(
   return rows;
 }
 
+/** Memberships by room and number, past ones too; those of rooms that are gone are left out. */
+export async function membershipsByNumber(
+  db: Queryable,
+  workspace: number,
+  wanted: readonly { readonly room: number; readonly membership: number }[],
+): Promise<MemberView[]> {
+  const { rows } = await db.query<MemberView>({
+    text: `SELECT ${columns} FROM ${from} JOIN unnest($2::int[], $3::int[]) w(room, membership)
+      ON w.room = o.room AND w.membership = o.membership
+      WHERE o.workspace = $1 AND NOT r.erasing AND ${living('$1')}`,
+    values: [workspace, wanted.map(({ room }) => room), wanted.map(({ membership }) => membership)],
+  });
+  return rows;
+}
+
 /** The accounts that are members of a room, ascending. */
 export async function memberAccounts(db: Queryable, workspace: number, room: number): Promise<number[]> {
   const { rows } = await db.query<{ account: number }>({
@@ -99,6 +114,23 @@ export async function memberAccounts(db: Queryable, workspace: number, room: num
       WHERE o.workspace = $1 AND o.room = $2 AND o.ended_position IS NULL AND NOT r.erasing AND ${living('$1')}
       ORDER BY o.account`,
     values: [workspace, room],
+  });
+  return rows.map(({ account }) => account);
+}
+
+/** The accounts that are members of any of these rooms, ascending, each once, at most so many. */
+export async function accountsIn(
+  db: Queryable,
+  workspace: number,
+  rooms: readonly number[],
+  maxAccounts: number,
+): Promise<number[]> {
+  const { rows } = await db.query<{ account: number }>({
+    name: 'accounts-in-rooms',
+    text: `SELECT DISTINCT o.account FROM memberships o
+      WHERE o.workspace = $1 AND o.room = ANY ($2::int[]) AND o.ended_position IS NULL AND ${living('$1')}
+      ORDER BY o.account LIMIT $3`,
+    values: [workspace, rooms, maxAccounts],
   });
   return rows.map(({ account }) => account);
 }

@@ -7,12 +7,14 @@ import type { Listed, Page, Queryable } from '../projection.ts';
 import { containing, living, ms } from '../sql.ts';
 
 export {
+  accountsIn,
   findMember,
   listMembers,
   type MembershipSpan,
   type MemberView,
   memberAccounts,
   membershipSpans,
+  membershipsByNumber,
   membersOf,
 } from './members.ts';
 

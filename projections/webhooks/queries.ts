@@ -64,6 +64,16 @@ export async function listWebhooks(
   return { items: rows, total: total.rows[0]?.count ?? 0 };
 }
 
+/** The number of the first webhook of a workspace that posts to a URL; null without one. */
+export async function webhookByUrl(db: Queryable, workspace: number, url: string): Promise<number | null> {
+  const { rows } = await db.query<{ webhook: number }>({
+    text: `SELECT h.webhook FROM webhooks h WHERE h.workspace = $1 AND h.url = $2 AND NOT h.deleted AND ${living('$1')}
+      ORDER BY h.webhook LIMIT 1`,
+    values: [workspace, url],
+  });
+  return rows[0]?.webhook ?? null;
+}
+
 /** A delivery that failed. Times are milliseconds since the epoch. */
 export interface DeliveryView {
   readonly delivery: string;

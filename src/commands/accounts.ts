@@ -6,6 +6,7 @@ import { hmac, type PasswordHasher, randomHex, sha256 } from '../platform/crypto
 import { randomId } from '../platform/ids.ts';
 import type { IdAllocator } from './allocator.ts';
 import { type Actor, ClaimTakenError, type CommandDoor } from './door.ts';
+import { startSession } from './sessions.ts';
 import { streams } from './streams.ts';
 
 /** What the account commands need. */
@@ -93,21 +94,10 @@ export class AccountCommands {
     const { door, refreshLifeMs } = this.#options;
     const name = randomId();
     const secret = randomHex(32);
-    const { position } = await door.execute(
-      session,
-      streams.session(name),
-      {
-        command: 'StartSession',
-        workspace,
-        account: id,
-        session: name,
-        refreshHash: sha256(secret),
-        expiresAt: door.clock.now() + refreshLifeMs,
-        login,
-      },
-      actorOf(workspace, id, trace),
-      { isNew: true },
-    );
+    const position = await startSession(door, {
+      actor: actorOf(workspace, id, trace),
+      ...{ name, refreshSecret: secret, expiresAt: door.clock.now() + refreshLifeMs, login },
+    });
     return { workspace, account: id, session: name, refreshToken: refreshToken(name, secret), position };
   }
 

@@ -19,6 +19,7 @@ import { onlyMaster } from './clients.ts';
 import { type Actor, ClaimTakenError, type CommandDoor } from './door.ts';
 import type { Idempotency, Keyed } from './idempotency.ts';
 import { newSecret, type PresentedSecret, readSecret, spellSecret } from './secrets.ts';
+import { startSession } from './sessions.ts';
 import { SERVICE_ACCOUNT, streams } from './streams.ts';
 import type { Changed } from './workspaces.ts';
 
@@ -321,22 +322,14 @@ export class ChatAccountCommands {
     if (!found.active) throw new DomainError('account-inactive');
     const name = randomUUID();
     const expiresAt = door.clock.now() + lifeMs;
-    const { position } = await door.execute(
-      session,
-      streams.session(name),
-      {
-        command: 'StartSession',
-        workspace,
-        account: id,
-        session: name,
-        // Nobody has the refresh token: a token of this session is its only credential.
-        refreshHash: sha256(randomBytes(32).toString('base64url')),
-        expiresAt,
-        login: true,
-      },
-      { workspace, account: id, ...(trace !== undefined && { trace }) },
-      { isNew: true },
-    );
+    const position = await startSession(door, {
+      actor: { workspace, account: id, ...(trace !== undefined && { trace }) },
+      name,
+      // Nobody has it: a token of this session is its only credential.
+      refreshSecret: randomBytes(32).toString('base64url'),
+      expiresAt,
+      login: true,
+    });
     return { workspace, account: id, session: name, state: found, expiresAt, position };
   }
 

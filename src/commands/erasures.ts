@@ -23,6 +23,7 @@ export type ErasedEvent = DomainEvent<
   | 'TemplateErased'
   | 'WebhookErased'
   | 'DispatchesErased'
+  | 'NotificationErased'
   | 'AccountErased'
   | 'DeviceErased'
   | 'RoomErased'
@@ -43,7 +44,10 @@ export const maxErasedMessages = 500;
 /** Bytes of its items at most: audiences can be long. One message alone may have more, as its own event had. */
 const maxErasedMessagesBytes = 192 * 1024;
 
-/** The events "erased" of messages, each of one room and no larger than an event may be. */
+/**
+ * The events "erased" of messages, each of one room and no larger than an event may be. One that was deleted by itself has an
+ * event of its own: it is what webhooks are told of the deletion by, for as long as the log is kept.
+ */
 export function messagesErased(
   messages: readonly { readonly workspace: number; readonly room: number; readonly item: ErasedMessage }[],
 ): DomainEvent<'MessagesErased'>[] {
@@ -54,6 +58,8 @@ export function messagesErased(
     const page = pages.at(-1)?.data;
     bytes += size;
     if (
+      item.deletedPosition == null &&
+      page?.items[0]?.deletedPosition == null &&
       page?.workspace === workspace &&
       page.room === room &&
       page.items.length < maxErasedMessages &&
@@ -94,7 +100,7 @@ export function erasedMessageOf(posted: EventData<'MessagePosted'>, at: number):
 export function erasedStreams(happened: DomainEvent): string[] {
   switch (happened.type) {
     case 'WorkspaceErased':
-      return [streams.workspace(happened.data.workspace)];
+      return [streams.workspace(happened.data.workspace), streams.emailProviders(happened.data.workspace)];
     case 'KeyErased':
       return [streams.key(happened.data.workspace, happened.data.key)];
     case 'ConnectorErased':
@@ -105,6 +111,8 @@ export function erasedStreams(happened: DomainEvent): string[] {
       return [streams.webhook(happened.data.workspace, happened.data.webhook)];
     case 'DispatchesErased':
       return happened.data.items.map((item) => streams.dispatch(item.dispatch));
+    case 'NotificationErased':
+      return [streams.notification(happened.data.notification)];
     case 'AccountErased': {
       const { workspace, account, devices } = happened.data;
       const own = devices.map((id) => streams.device(workspace, id));
@@ -229,6 +237,7 @@ export class ErasureCommands {
         return this.#messagesAreDead(happened.data);
       case 'WorkspaceErased':
       case 'DispatchesErased':
+      case 'NotificationErased':
         return false;
     }
   }

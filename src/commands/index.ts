@@ -13,6 +13,19 @@ export type { DispatchState, DispatchStatus } from '../domain/dispatch.ts';
 export { DomainError, type ErrorCode, errorCatalogue } from '../domain/errors.ts';
 export { type Member, mayManage, memberOf } from '../domain/membership.ts';
 export { canSee, judgePost, type MessageBody, type MessageState } from '../domain/message.ts';
+export {
+  defaultNotificationSchedule,
+  dueAt,
+  type FallbackReason,
+  mailOf,
+  type NotificationContent,
+  type NotificationSchedule,
+  type NotificationState,
+  type NotificationStatus,
+  type NotificationType,
+  notificationLimits,
+  type Round,
+} from '../domain/notification.ts';
 export type { Profile, ProfileChanges } from '../domain/profile.ts';
 export { autoInactiveSince, defaultInactiveAfterMs, type InactiveAfterMs, type RoomState } from '../domain/room.ts';
 export type { TemplateState } from '../domain/template.ts';
@@ -38,6 +51,8 @@ export {
   type SendResult,
 } from './dispatches.ts';
 export { type Actor, ClaimTakenError, CommandDoor } from './door.ts';
+export { type ChangedProviders, EmailProviderCommands } from './email-provider-commands.ts';
+export * from './email-providers.ts';
 export {
   type ErasedDispatch,
   type ErasedEvent,
@@ -53,6 +68,13 @@ export { Idempotency, type Keyed } from './idempotency.ts';
 export { type RateLimit, RateLimiter, type RateTaken } from './limits.ts';
 export { type KnownMessage, MessageCommands, type PostedMessage, type PostInput } from './messages.ts';
 export { commandMigrations } from './migrations.ts';
+export {
+  type AcceptedNotification,
+  type NotificationChanges,
+  NotificationCommands,
+  type NotificationInput,
+  type OneOffProvider,
+} from './notifications.ts';
 export * from './providers.ts';
 export { type MonthCount, Quota } from './quota.ts';
 export {
@@ -68,6 +90,7 @@ export {
 export { ACCOUNTS_WORKSPACE, MAIN_WORKSPACE, SERVICE_ACCOUNT, streams } from './streams.ts';
 export {
   type AttemptsRecord,
+  type CreatedWebhook,
   type CreateWebhookOptions,
   type ReplayInput,
   type WebhookChanges,

@@ -2,6 +2,7 @@
  * What `main.ts` hands to dialects of the providers, as types: so that no dialect imports delivery.
  * Delivery implements them; the sheet of MessageJS, sections 13 and 14, is the contract.
  */
+import type { WebhookState } from '../domain/webhook.ts';
 
 /** The third-party channels a connector can speak to. */
 export type ConnectorType = 'whatsapp' | 'telegram' | 'twilio';
@@ -66,4 +67,19 @@ export interface ReceiptDoor {
     receipts: readonly Receipt[],
     connector?: { readonly workspace: number; readonly connector: number },
   ): Promise<void>;
+}
+
+/** How a test of a webhook ended. */
+export interface WebhookTested {
+  /** Null when there was no answer. */
+  readonly status: number | null;
+  /** A code, null for a 2xx: `HTTP_<status>`, `TIMEOUT`, `TARGET_NOT_ALLOWED`, or the network's. */
+  readonly error: string | null;
+  readonly tookMs: number;
+}
+
+/** Posts to a webhook at once, beside its deliveries; implemented by delivery. */
+export interface WebhookTestDoor {
+  /** Posts one event that tells of nothing, signed as any. Nothing of it is recorded. Never throws. */
+  test(webhook: WebhookState): Promise<WebhookTested>;
 }

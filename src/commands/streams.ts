@@ -12,6 +12,7 @@ export const streams = {
   connector: (workspace: number, connector: number) => `connector-${workspace}-${connector}`,
   template: (workspace: number, template: number) => `template-${workspace}-${template}`,
   dispatch: (dispatch: string) => `dispatch-${dispatch}`,
+  notification: (notification: string) => `notification-${notification}`,
   room: (workspace: number, room: number) => `room-${workspace}-${room}`,
   message: (workspace: number, message: number) => `message-${workspace}-${message}`,
   /** One account's receipts of one message. */
@@ -20,6 +21,7 @@ export const streams = {
   watermark: (workspace: number, room: number, account: number, message: number) =>
     `watermark-${workspace}-${room}-${account}-${message}`,
   webhook: (workspace: number, webhook: number) => `webhook-${workspace}-${webhook}`,
+  emailProviders: (workspace: number) => `email-providers-${workspace}`,
   /** Outcomes of one append's deliveries; nobody loads it. */
   deliveries: (id: string) => `deliveries-${id}`,
   heldReceipt: (id: string) => `receipt-${id}`,

@@ -15,6 +15,7 @@ import type { Sealer } from '../platform/crypto.ts';
 import type { OutboundGuard } from '../platform/outbound-guard.ts';
 import type { IdAllocator } from './allocator.ts';
 import { type Actor, type CommandDoor, metaOf, type Written } from './door.ts';
+import type { Idempotency, Keyed } from './idempotency.ts';
 import { SERVICE_ACCOUNT, streams } from './streams.ts';
 import type { Changed } from './workspaces.ts';
 
@@ -22,6 +23,7 @@ import type { Changed } from './workspaces.ts';
 export interface WebhookCommandsOptions {
   readonly door: CommandDoor;
   readonly ids: IdAllocator;
+  readonly idempotency: Idempotency;
   readonly sealer: Sealer;
   readonly guard: Pick<OutboundGuard, 'forbids'>;
   /** Names of events that a webhook may ask for, in the words of the dialects that fire them. */
@@ -46,6 +48,12 @@ export interface CreateWebhookOptions {
   readonly secretBytes?: Buffer;
   /** Claims of the commit, such as that of an idempotency key, once the number is known. */
   readonly claims?: (webhook: number) => readonly Claim[];
+}
+
+/** A webhook that was made, or that the idempotency key made; `secret` is told here alone. */
+export interface CreatedWebhook extends Changed<WebhookState> {
+  readonly webhook: number;
+  readonly secret: string;
 }
 
 /** Changes of a webhook; what is not given stays. */
@@ -86,14 +94,14 @@ export class WebhookCommands {
     workspace: number,
     input: WebhookInput,
     options: CreateWebhookOptions = {},
-  ): Promise<Changed<WebhookState> & { readonly webhook: number; readonly secret: string }> {
+  ): Promise<CreatedWebhook> {
     const { door, ids, sealer, guard, eventNames } = this.#options;
     const { url, events, customHeaders, roomFilters, meta } = input;
     checkUrl(url, (host) => guard.forbids(host));
     checkEvents(events, eventNames);
     checkHeaders(customHeaders);
     if (input.secret !== null) checkSecret(input.secret);
-    const secret = input.secret ?? `whsec_${(options.secretBytes ?? randomBytes(32)).toString('base64')}`;
+    const secret = input.secret ?? spelledSecret(options.secretBytes ?? randomBytes(32));
     return ids.next(workspace, 'webhook', async (id) => {
       const command = {
         command: 'CreateWebhook',
@@ -112,6 +120,24 @@ export class WebhookCommands {
         ...(claims && { claims }),
       });
       return { webhook: id, secret, state: written.state, position: written.position };
+    });
+  }
+
+  /**
+   * Creates a webhook of the actor's workspace, once per key: who repeats the request is told the same secret. The state is
+   * that of one that does not exist when what the key made is gone. Throws `value-invalid`.
+   */
+  async createOnce(actor: Actor, input: WebhookInput, keyed: Keyed | undefined): Promise<CreatedWebhook> {
+    const { door, idempotency } = this.#options;
+    const { workspace } = actor;
+    const secretBytes = idempotency.secretBytes(actor, keyed);
+    return idempotency.once<{ webhook: number }, CreatedWebhook>(actor, keyed, {
+      make: (claims) =>
+        this.createWebhook(actor, workspace, input, { secretBytes, claims: (id) => claims({ webhook: id }) }),
+      replay: async ({ webhook: id }) => {
+        const state = await door.load(webhook, streams.webhook(workspace, id));
+        return { webhook: id, state, secret: input.secret ?? spelledSecret(secretBytes), position: null };
+      },
     });
   }
 
@@ -244,6 +270,10 @@ export class WebhookCommands {
       if (!(error instanceof DomainError) || error.code !== 'not-found') throw error;
     }
   }
+}
+
+function spelledSecret(bytes: Buffer): string {
+  return `whsec_${bytes.toString('base64')}`;
 }
 
 /** Headers as they become: null stands for the value known. Names compare without case. */

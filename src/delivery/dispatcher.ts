@@ -4,9 +4,9 @@ import type { Queryable } from '../../projections/projection.ts';
 import type { ConnectorType } from '../commands/index.ts';
 import type { ConsumerLogger, Feed } from '../feed/feed.ts';
 import { sleep } from '../platform/clock.ts';
+import { Gather } from '../platform/gather.ts';
 import { type AttemptEnd, Attempts, type AttemptsOptions } from './attempt.ts';
 import { fillLane } from './fill.ts';
-import { Gather } from './gather.ts';
 import { Held } from './held.ts';
 import { Lane, type ReadyDispatch } from './lane.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
@@ -335,7 +335,7 @@ class RunningDispatcher implements Dispatcher {
    */
   #letGo(lane: Lane, row: PendingDispatch, retryAt: number | null): void {
     this.#heads
-      .add(null)
+      .ask(null)
       .then((head) => this.#held.letGo(row.dispatch, head))
       .then(
         () => this.#afterRelease(lane, retryAt),

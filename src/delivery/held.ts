@@ -1,11 +1,18 @@
 import { sleep } from '../platform/clock.ts';
-import type { Lane } from './lane.ts';
 import type { Leases } from './leases.ts';
 import type { Reached } from './reached.ts';
 
+/** For whom dispatches are held: a lane. */
+export interface Holder {
+  /** How many, settled ones included. */
+  held: number;
+  /** The fill under way. */
+  readonly filling: Promise<void> | null;
+}
+
 /** One dispatch that this process holds. */
 export interface Holding {
-  readonly lane: Lane;
+  readonly lane: Holder;
   /** When its lease was claimed or renewed, monotonic milliseconds. */
   renewedAt: number;
   /** Its outcome stands in the log, or there was none. */
@@ -50,7 +57,12 @@ export class Held {
     return this.#holdings.has(dispatch);
   }
 
-  add(dispatch: string, lane: Lane, now: number): void {
+  /** All that are held. */
+  names(): Iterable<string> {
+    return this.#holdings.keys();
+  }
+
+  add(dispatch: string, lane: Holder, now: number): void {
     this.#holdings.set(dispatch, { lane, renewedAt: now, settled: false });
     lane.held++;
   }

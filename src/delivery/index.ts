@@ -29,13 +29,20 @@ import { type CommandDoor, type DispatchCommands, ErasureCommands, type Workspac
 import { consumerPool } from '../feed/checkpoint.ts';
 import type { Tracer } from '../platform/telemetry.ts';
 import type { TraceAttempt } from './attempt.ts';
-import { startChores } from './chores/index.ts';
+import { type ChoresOptions, startChores } from './chores/index.ts';
 import { type DispatcherDepths, type DispatcherOptions, startDispatcher } from './dispatcher.ts';
 import { startHeldReceipts } from './held-receipts.ts';
 import { type OnReceipt, Receipts, type ReceiptsOptions } from './receipts.ts';
 
 export type { DispatcherDepths, DispatcherOptions, DispatchOutcome } from './dispatcher.ts';
 export { deliveryMigrations } from './migrations.ts';
+export {
+  type NotificationChannel,
+  type NotificationOutcome,
+  type Notifications,
+  type NotificationsOptions,
+  startNotifications,
+} from './notifications/index.ts';
 export { defaultPace, type Pace } from './pacing.ts';
 export type { Projected } from './reached.ts';
 export type { OnReceipt, ReceiptOutcome, Receipts, ReceiptsOptions } from './receipts.ts';
@@ -49,6 +56,8 @@ export {
   type WebhookSchedule,
   type Webhooks,
   type WebhooksOptions,
+  webhookSchedule,
+  webhookTests,
 } from './webhooks/index.ts';
 
 /** What delivery needs. */
@@ -66,6 +75,7 @@ export interface DeliveryOptions extends Omit<DispatcherOptions, 'commands' | 'w
   readonly onReceipt?: OnReceipt;
   /** See `ChoresOptions`. */
   readonly graceMs?: number;
+  readonly rooms?: NonNullable<ChoresOptions['rooms']>;
 }
 
 /** Running delivery, but for taking receipts. */

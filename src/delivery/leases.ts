@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
+import { Gather } from '../platform/gather.ts';
 import { bigintArray, textArray } from '../platform/pg-arrays.ts';
-import { Gather } from './gather.ts';
 
 /** How a claim ended: `taken-over` when another holder had the dispatch and ran out; `refused` while one has it. */
 export type Claimed = 'claimed' | 'taken-over' | 'refused';
@@ -45,7 +45,7 @@ export class Leases {
 
   /** Claims dispatches, each for itself, in the order given. */
   claim(dispatches: readonly string[]): Promise<Claimed[]> {
-    return Promise.all(dispatches.map((dispatch) => this.#claims.add(dispatch)));
+    return Promise.all(dispatches.map((dispatch) => this.#claims.ask(dispatch)));
   }
 
   /**
@@ -54,7 +54,7 @@ export class Leases {
    * does not wait for the disk, but this commit comes after its own and does.
    */
   release(dispatch: string, position: bigint): Promise<boolean> {
-    return this.#releases.add({ dispatch, position });
+    return this.#releases.ask({ dispatch, position });
   }
 
   /** Renews; answers those that are not ours any more. */

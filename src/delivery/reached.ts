@@ -6,14 +6,19 @@ export interface Projected {
   watch(onReached: () => void): () => void;
 }
 
-/** How often the position is looked at while somebody waits. */
-const lookMs = 20;
-/** Only who waits longer than this hurries the projector: larger batches of rows cost less. */
-const patienceMs = 100;
+/** How those who wait for rows do it. Times in milliseconds. */
+export interface ReachedOptions {
+  /** How often the position is looked at while somebody waits; 20 unless told. */
+  readonly lookMs?: number;
+  /** Only who waits longer than this hurries the projector, as larger batches of rows cost less; 100 unless told. */
+  readonly patienceMs?: number;
+}
 
 /** Waits for the rows to get to a position. Rejects after `stop`. */
 export class Reached {
   readonly #source: Projected;
+  readonly #lookMs: number;
+  readonly #patienceMs: number;
   #waiters: { readonly position: bigint; readonly resolve: () => void; readonly reject: (reason: Error) => void }[] =
     [];
   #waitingLooks = 0;
@@ -21,8 +26,10 @@ export class Reached {
   #unwatch: (() => void) | null = null;
   #stopped = false;
 
-  constructor(source: Projected) {
+  constructor(source: Projected, { lookMs = 20, patienceMs = 100 }: ReachedOptions = {}) {
     this.#source = source;
+    this.#lookMs = lookMs;
+    this.#patienceMs = patienceMs;
   }
 
   until(position: bigint): Promise<void> {
@@ -30,7 +37,7 @@ export class Reached {
     if (position <= this.#source.reached()) return Promise.resolve();
     return new Promise((resolve, reject) => {
       this.#waiters.push({ position, resolve, reject });
-      this.#timer ??= setInterval(() => this.#look(), lookMs);
+      this.#timer ??= setInterval(() => this.#look(), this.#lookMs);
     });
   }
 
@@ -46,7 +53,8 @@ export class Reached {
     if (ready.length > 0) this.#waitingLooks = 0;
     this.#waiters = this.#waiters.filter(({ position }) => position > reached);
     if (this.#waiters.length === 0) this.#rest();
-    else if (++this.#waitingLooks * lookMs > patienceMs) this.#unwatch ??= this.#source.watch(() => this.#look());
+    else if (++this.#waitingLooks * this.#lookMs > this.#patienceMs)
+      this.#unwatch ??= this.#source.watch(() => this.#look());
     for (const { resolve } of ready) resolve();
   }
 

@@ -1,6 +1,6 @@
 import { type DispatchCommands, type DispatchRecord, DomainError } from '../commands/index.ts';
-import { sleep } from '../platform/clock.ts';
-import { Gather } from './gather.ts';
+import { Gather } from '../platform/gather.ts';
+import { Persisting } from './persisting.ts';
 
 /** What the recorder needs. */
 export interface RecorderOptions {
@@ -11,7 +11,6 @@ export interface RecorderOptions {
 
 /** Records of one append at most. */
 const maxRecords = 500;
-const backoffMs = { first: 50, most: 2_000 } as const;
 
 /** The recorder was stopped before the record was known to be stored. */
 export class RecorderStoppedError extends Error {
@@ -26,14 +25,14 @@ export class RecorderStoppedError extends Error {
  * one. A record is tried until it is stored; what was sent is never sent again meanwhile.
  */
 export class Recorder {
-  readonly #options: RecorderOptions;
+  readonly #commands: RecorderOptions['commands'];
+  readonly #log: Persisting;
   readonly #gather = new Gather<DispatchRecord, null>(maxRecords, (records) => this.#append(records));
-  readonly #stop = new AbortController();
   #depth = 0;
-  #troubled = false;
 
-  constructor(options: RecorderOptions) {
-    this.#options = options;
+  constructor({ commands, onTrouble }: RecorderOptions) {
+    this.#commands = commands;
+    this.#log = new Persisting(onTrouble);
   }
 
   /** Records that are not known to be stored yet. */
@@ -43,7 +42,7 @@ export class Recorder {
 
   /** The last append failed: nothing more should be sent until one succeeds. */
   get troubled(): boolean {
-    return this.#troubled;
+    return this.#log.troubled;
   }
 
   /**
@@ -53,7 +52,7 @@ export class Recorder {
   async record(record: DispatchRecord): Promise<void> {
     this.#depth++;
     try {
-      await this.#gather.add(record);
+      await this.#gather.ask(record);
     } finally {
       this.#depth--;
     }
@@ -61,26 +60,19 @@ export class Recorder {
 
   /** Gives up on what is not stored. */
   abandon(): void {
-    this.#stop.abort(new RecorderStoppedError());
+    this.#log.abandon(new RecorderStoppedError());
   }
 
   async #append(records: DispatchRecord[]): Promise<null[]> {
-    const { signal } = this.#stop;
-    for (let waitMs: number = backoffMs.first; ; waitMs = Math.min(waitMs * 2, backoffMs.most)) {
-      signal.throwIfAborted();
-      try {
-        await this.#options.commands.record(records);
-        this.#troubled = false;
-        return records.map(() => null);
-      } catch (error) {
-        this.#troubled = true;
-        this.#options.onTrouble(error);
-        // Not trouble with storage but with a record: the others must not wait for that one.
-        if (!(error instanceof DomainError && error.retryable) && records.length > 1)
-          return this.#appendSingly(records);
-      }
-      await sleep(waitMs, signal);
+    // Not trouble with storage but with a record: the others must not wait for that one.
+    const isOfOne = (error: unknown) => !(error instanceof DomainError && error.retryable) && records.length > 1;
+    try {
+      await this.#log.append(() => this.#commands.record(records), isOfOne);
+    } catch {
+      this.#log.signal.throwIfAborted();
+      return this.#appendSingly(records);
     }
+    return records.map(() => null);
   }
 
   async #appendSingly(records: readonly DispatchRecord[]): Promise<null[]> {

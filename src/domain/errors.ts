@@ -34,6 +34,7 @@ export const errorCatalogue = {
   'content-too-long': { meaning: 'the text is above the limit of a message', retryable: false },
   'value-invalid': { meaning: 'a value is not allowed; `details.field` names it', retryable: false },
   'replays-under-way': { meaning: 'as many replays of the webhook are under way as may be', retryable: false },
+  'wrong-state': { meaning: 'where the object stands does not allow this', retryable: false },
   'rate-limited': { meaning: 'more requests than allowed in the window', retryable: true },
   'quota-exceeded': { meaning: 'the monthly quota is used up', retryable: false },
   'too-large': { meaning: 'what would be stored is above the limit of one event or commit', retryable: false },

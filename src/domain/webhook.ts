@@ -1,5 +1,6 @@
 import { type EventData, event } from '../../schemas/index.ts';
 import type { Aggregate } from './aggregate.ts';
+import { given } from './changes.ts';
 import { DomainError } from './errors.ts';
 
 /** What is known of a webhook: an endpoint that a workspace's events are posted to. */
@@ -59,14 +60,15 @@ function invalid(field: string, message: string): DomainError {
 }
 
 /**
- * Judges a URL's text. `forbids` says which hosts are refused whatever the DNS says. Throws DomainError `value-invalid`.
+ * Judges a URL's text. `forbids` says which hosts are refused whatever the DNS says. Throws DomainError `value-invalid`, of
+ * the field that holds it.
  */
-export function checkUrl(url: string, forbids: (host: string) => boolean): void {
-  if (url.length > webhookLimits.urlCharacters) throw invalid('url', `longer than ${webhookLimits.urlCharacters}`);
+export function checkUrl(url: string, forbids: (host: string) => boolean, field = 'url'): void {
+  if (url.length > webhookLimits.urlCharacters) throw invalid(field, `longer than ${webhookLimits.urlCharacters}`);
   const parsed = URL.canParse(url) ? new URL(url) : null;
-  if (parsed?.protocol !== 'http:' && parsed?.protocol !== 'https:') throw invalid('url', 'not an http(s) URL');
-  if (parsed.username !== '' || parsed.password !== '') throw invalid('url', 'user info is not allowed');
-  if (forbids(parsed.hostname)) throw invalid('url', 'the target is not allowed');
+  if (parsed?.protocol !== 'http:' && parsed?.protocol !== 'https:') throw invalid(field, 'not an http(s) URL');
+  if (parsed.username !== '' || parsed.password !== '') throw invalid(field, 'user info is not allowed');
+  if (forbids(parsed.hostname)) throw invalid(field, 'the target is not allowed');
 }
 
 /** Judges a list of events. Throws DomainError `value-invalid`. */
@@ -206,13 +208,6 @@ export const webhook: Aggregate<WebhookState, WebhookCommand> = {
     }
   },
 };
-
-/** The fields that an event gives. */
-function given<T extends object>(data: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(data).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]?: Exclude<T[K], undefined>;
-  };
-}
 
 function tooManyRooms(): DomainError {
   return invalid('room_filters', `more than ${webhookLimits.roomFilters}`);

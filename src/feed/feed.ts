@@ -105,6 +105,8 @@ export function orderingKey(event: RecordedEvent): string {
     case 'WebhookErased':
     case 'WebhookAttemptsRecorded':
       return `webhook-${event.data.workspace}-${event.data.webhook}`;
+    case 'NotificationErased':
+      return `notification-${event.data.notification}`;
     case 'AccountErased':
       return `account-${event.data.workspace}-${event.data.account}`;
     case 'DeviceErased':

@@ -18,6 +18,7 @@ import { type Admin, type EachBatchPayload, Kafka, type Consumer as KafkaConsume
 import pg from 'pg';
 import type { EventCodec } from '../../schemas/index.ts';
 import { sleep } from '../platform/clock.ts';
+import { migrationLock } from '../platform/migrate.ts';
 import { readCheckpoint } from './checkpoint.ts';
 import { Consuming } from './consuming.ts';
 import type { ConsumerLogger, Feed, History } from './feed.ts';
@@ -81,9 +82,6 @@ export function connectKafka(brokers: readonly string[], name: string, logger: C
     logCreator: () => say,
   });
 }
-
-/** The lock of migrations (`migrate.ts`): whoever starts makes what is missing, one at a time. */
-const migrationLock = 7_267_539;
 
 /** Makes the topic when it is not there. Throws when there is one of the name with another number of partitions. */
 export async function ensureTopic(admin: Admin, pool: pg.Pool, options: TopicOptions): Promise<void> {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
+import { Gather } from '../platform/gather.ts';
 import { bigintArray, intArray, textArray } from '../platform/pg-arrays.ts';
-import { Gather } from './gather.ts';
 import { Turns } from './patience.ts';
 
 /** How connections are kept. Times in milliseconds. */

@@ -27,6 +27,7 @@ export { createGateway, type Gateway, type GatewayOptions, type Sockets } from '
 export type { HubGauges, Target } from './hub.ts';
 export { defaultLimits, type GatewayLimits } from './limits.ts';
 export { gatewayMigrations } from './migrations.ts';
+export { openPresence, type Presence } from './presence.ts';
 export type { Session } from './session.ts';
 export type { Opened, OpenRequest } from './sessions.ts';
 export type { ReadModel } from './shared.ts';

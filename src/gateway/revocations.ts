@@ -40,10 +40,10 @@ export class Revocations {
     return this.#kept.some(({ revocation, atMs }) => {
       if (revocation.workspace !== workspace) return false;
       if (revocation.account !== undefined && revocation.account !== account) return false;
-      if (revocation.credential !== undefined) {
-        return revocation.credential === credential && atMs >= authenticatedAtMs - maxStateAgeMs;
-      }
-      return atMs >= authenticatedAtMs;
+      if (revocation.credential !== undefined && revocation.credential !== credential) return false;
+      if (revocation.spares?.(credential) === true) return false;
+      const isByName = revocation.credential !== undefined || revocation.spares !== undefined;
+      return atMs >= authenticatedAtMs - (isByName ? maxStateAgeMs : 0);
     });
   }
 }

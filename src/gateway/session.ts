@@ -25,8 +25,8 @@ export interface Session<Context> {
   /** Closes it. */
   close(closing: Closing): void;
   /**
-   * Follows a room from now on: one that the account is a member of and the session had left aside, or any other room, which
-   * is up to the dialect to allow.
+   * Follows a room from now on, before `start` from its position on: one that the account is a member of and the session had
+   * left aside, or any other room, which is up to the dialect to allow.
    */
   follow(room: number): void;
   /** Leaves a room aside; the account's membership stays what it is. */
@@ -184,7 +184,8 @@ export class HubSession<Context> implements Session<Context>, SubscriberListener
     this.#aside?.delete(room);
     this.#only?.add(room);
     if (!this.state.rooms.has(room)) {
-      this.extraRooms = new Map(this.extraRooms).set(room, this.#hub.position);
+      const from = this.started ? this.#hub.position : this.sentUpTo;
+      this.extraRooms = new Map(this.extraRooms).set(room, from);
     }
     this.#hub.enterRoom(this, room);
   }

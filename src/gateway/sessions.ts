@@ -188,13 +188,14 @@ export class Sessions<Context, Item extends HistoryItem> {
     this.#revocations.note(revocation);
     const audience = this.#audiences.get(revocation.workspace);
     if (audience === undefined) return;
-    const { credential, account } = revocation;
+    const { credential, account, spares } = revocation;
     let ended: readonly HubSession<Context>[];
     if (credential !== undefined) ended = audience.withCredential(credential);
     else if (account !== undefined) ended = [...(audience.states.get(account)?.sessions ?? [])];
     else ended = [...audience.states.values()].flatMap(({ sessions }) => [...sessions]);
     for (const session of ended) {
-      if (account === undefined || session.account === account) this.closeFor(session, 'revoked');
+      if (account !== undefined && session.account !== account) continue;
+      if (spares?.(session.credential) !== true) this.closeFor(session, 'revoked');
     }
   }
 

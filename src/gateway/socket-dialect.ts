@@ -79,6 +79,8 @@ export interface Revocation {
   readonly account?: number;
   /** All sessions that were opened with this credential. */
   readonly credential?: string;
+  /** Not those that were opened with such a credential: with the one, say, that took the place of those revoked. */
+  readonly spares?: (credential: string) => boolean;
 }
 
 /** Why the gateway closes a session. */

@@ -88,7 +88,11 @@ export class TailHub {
   }
 
   async open(): Promise<void> {
-    this.#head = await this.checkHead();
+    const head = await this.checkHead();
+    // What a peer told of meanwhile is read like everything before it.
+    this.#ring = [];
+    this.#early.clear();
+    if (head > this.#head) this.#head = head;
     this.#ringFrom = this.#head;
     this.#pollTimer = setInterval(() => {
       this.#poll().catch(() => {});

@@ -7,6 +7,7 @@ import type { MessagePort } from 'node:worker_threads';
 import pg from 'pg';
 import type { EventCodec } from '../../schemas/index.ts';
 import { sleep } from '../platform/clock.ts';
+import { Gather } from '../platform/gather.ts';
 import { isConnectionTrouble } from '../platform/postgres.ts';
 import { type Commit, type Log, LogUnavailableError, type Outcome, type RecordedEvent } from './log.ts';
 import {
@@ -54,6 +55,15 @@ export interface FlushReport {
 /** Bytes of one flush at most: about what 1,000 sends hold. */
 const maxFlushBytes = 4 * 1024 * 1024;
 
+/** Streams read in one statement: those that are asked for while another is under way. */
+const maxReadTogether = 100;
+
+/** A stream, and the first of its revisions that is asked for. */
+interface StreamRead {
+  readonly stream: string;
+  readonly from: number;
+}
+
 /** Streams erased in one transaction, which holds the head: some 10 ms. */
 const maxErasedAtOnce = 100;
 
@@ -70,6 +80,7 @@ export async function openPostgresLog(options: PostgresLogOptions): Promise<Post
 export class PostgresLog implements Log {
   readonly #options: Required<Omit<PostgresLogOptions, 'onFlush' | 'peer'>> & Pick<PostgresLogOptions, 'onFlush'>;
   readonly #reads: pg.Pool;
+  readonly #streams = new Gather<StreamRead, EventRow[]>(maxReadTogether, (asked) => this.#readStreams(asked));
   readonly #hub: TailHub;
   readonly #peer: LogPeer | null;
   #appender: Promise<pg.Client> | null = null;
@@ -347,10 +358,7 @@ export class PostgresLog implements Log {
   }
 
   async read(stream: string, from = 0): Promise<{ events: RecordedEvent[]; revision: number; closed: boolean }> {
-    const { rows } = await this.#query<EventRow>(
-      `SELECT ${eventColumns} FROM log.events WHERE stream = $1 AND revision >= $2 ORDER BY revision`,
-      [stream, from],
-    );
+    const rows = await this.#streams.ask({ stream, from });
     const last = rows.at(-1);
     if (!last && from > 0) {
       const whole = await this.#query<EventRow>(
@@ -363,6 +371,18 @@ export class PostgresLog implements Log {
     const closed = last !== undefined && last.data === null;
     const events = closed ? [] : rows.map((row) => decodeRow(row, this.#options.codec)).filter((e) => e !== null);
     return { events, revision: last?.revision ?? -1, closed };
+  }
+
+  /** The rows of several streams, in the order that they were asked for. */
+  async #readStreams(asked: readonly StreamRead[]): Promise<EventRow[][]> {
+    const { rows } = await this.#query<EventRow & { nth: string }>(
+      `SELECT nth, ${eventColumns} FROM unnest($1::text[], $2::int[]) WITH ORDINALITY AS asked(name, since, nth)
+        JOIN log.events ON stream = name AND revision >= since ORDER BY nth, revision`,
+      [asked.map(({ stream }) => stream), asked.map(({ from }) => from)],
+    );
+    const found: EventRow[][] = asked.map(() => []);
+    for (const row of rows) found[Number(row.nth) - 1]?.push(row);
+    return found;
   }
 
   tail(from: bigint, signal: AbortSignal): AsyncIterable<{ events: readonly RecordedEvent[]; position: bigint }> {

@@ -106,6 +106,18 @@ export function schedule(fallback: string, about: Variable): VariableSchema<read
   return variable({ expects, read }, value, { unit: 'seconds', ...about, defaultText: fallback });
 }
 
+/** Waits one after another, in milliseconds, each as `duration` takes it. */
+export function delays(fallback: string, about: Variable): VariableSchema<readonly number[]> {
+  const read = (text: string) => {
+    const times = text.split(',').map((part) => within(durationMs(part.trim()), 1, 7 * (unitsMs.d as number)));
+    return times.length <= 20 && times.every((time) => time !== undefined) ? times : undefined;
+  };
+  const value = read(fallback);
+  if (value === undefined) throw new TypeError(`${fallback} are no waits`);
+  const expects = 'a comma list of 1 to 20 waits such as 30s,2m,8m';
+  return variable({ expects, read }, value, { unit: 'seconds, or with s, m, h, d', ...about, defaultText: fallback });
+}
+
 function durationMs(text: string): number {
   const match = /^(\d{1,10}(?:\.\d{1,3})?)\s?(ms|s|m|h|d|w)?$/.exec(text);
   return match ? Math.round(Number(match[1]) * (unitsMs[match[2] ?? 's'] as number)) : Number.NaN;
@@ -191,6 +203,18 @@ export function origins(about: Variable): VariableSchema<readonly string[]> {
 export function hosts(about: Variable): VariableSchema<readonly string[]> {
   const read = (element: string) => (/^[A-Za-z0-9_.-]{1,255}:\d{1,5}$/.test(element) ? element : undefined);
   return list('a comma list of host:port', read, about);
+}
+
+/** Numbers of ports, one at least. */
+export function ports(fallback: readonly number[], about: Variable): VariableSchema<readonly number[]> {
+  const read = (given: string) => {
+    const all = given
+      .split(',')
+      .map((part) => (/^ *\d{1,5} *$/.test(part) ? within(Number(part), 1, 65_535) : undefined));
+    return all.every((port) => port !== undefined) ? all : undefined;
+  };
+  const expects = 'a comma list of ports from 1 to 65535';
+  return variable<readonly number[], readonly number[]>({ expects, read }, fallback, about);
 }
 
 /** `host=dialect`, several, by host without case: a name, `name:port` or `:port`. */

@@ -61,21 +61,15 @@ export class IdSpeller {
 
   /** 32 hexadecimal digits, a UUID of version 8 without its dashes. */
   spellHex(parts: IdParts): string {
-    const value = this.#encode(parts);
-    const high = value >> 74n;
-    const middle = (value >> 62n) & 0xfffn;
-    const low = value & ((1n << 62n) - 1n);
-    return ((high << 80n) | (8n << 76n) | (middle << 64n) | (2n << 62n) | low).toString(16).padStart(32, '0');
+    return toHex(this.#encode(parts));
   }
 
   /** The parts of a spelling by `spellHex`; null when it is none of ours. */
   readHex(text: string): IdParts | null {
     const known = this.#decoded.get(text);
     if (known !== undefined) return known;
-    if (!/^[0-9a-f]{12}8[0-9a-f]{3}[89ab][0-9a-f]{15}$/.test(text)) return null;
-    const bits = BigInt(`0x${text}`);
-    const value = ((bits >> 80n) << 74n) | (((bits >> 64n) & 0xfffn) << 62n) | (bits & ((1n << 62n) - 1n));
-    const parts = this.#decode(value);
+    const value = fromHex(text);
+    const parts = value === null ? null : this.#decode(value);
     if (parts) this.#decoded.set(text, parts);
     return parts;
   }
@@ -125,6 +119,32 @@ export function randomId(): string {
 /** True for what `base36Of` can give. */
 export function isBase36Id(text: string): boolean {
   return /^[0-9a-z]{24}$/.test(text) && fromBase36(text) !== null;
+}
+
+/** An id of 122 bits in base 36 as 32 hexadecimal digits, a UUID of version 8 without its dashes; null for what is no id. */
+export function hexOfBase36(text: string): string | null {
+  const value = fromBase36(text);
+  return value === null ? null : toHex(value);
+}
+
+/** The same back; null for what is no such UUID. */
+export function base36OfHex(text: string): string | null {
+  const value = fromHex(text);
+  return value === null ? null : toBase36(value);
+}
+
+/** 122 bits as the free bits of a UUID of version 8 (RFC 9562, section 5.8). */
+function toHex(value: bigint): string {
+  const high = value >> 74n;
+  const middle = (value >> 62n) & 0xfffn;
+  const low = value & ((1n << 62n) - 1n);
+  return ((high << 80n) | (8n << 76n) | (middle << 64n) | (2n << 62n) | low).toString(16).padStart(32, '0');
+}
+
+function fromHex(text: string): bigint | null {
+  if (!/^[0-9a-f]{12}8[0-9a-f]{3}[89ab][0-9a-f]{15}$/.test(text)) return null;
+  const bits = BigInt(`0x${text}`);
+  return ((bits >> 80n) << 74n) | (((bits >> 64n) & 0xfffn) << 62n) | (bits & ((1n << 62n) - 1n));
 }
 
 function toBase36(value: bigint): string {

@@ -42,6 +42,10 @@ export interface Metrics {
   observeCheckpoint(group: string, read: () => Maybe<CheckpointReport>): void;
   /** Makes the counter of one way in which dispatches of a connector type end. */
   dispatchOutcomes(type: string, outcome: string): (count?: number) => void;
+  /** Makes the counter of one way in which attempts at webhooks end. */
+  webhookOutcomes(outcome: string): (count?: number) => void;
+  /** Makes the counter of one way in which rounds of notifications end, by what they left. */
+  notificationOutcomes(channel: string, outcome: string): (count?: number) => void;
   /** Makes the counter of what becomes of receipts of a connector type. */
   receiptOutcomes(type: string, outcome: string): (count?: number) => void;
   observeQueue(queue: string, read: () => number): void;
@@ -77,6 +81,11 @@ export function createMetrics({ processMetrics = true }: { processMetrics?: bool
   if (processMetrics) collectDefaultMetrics({ register: registry });
   const accepted = new CountFamily('parley_commands_accepted_total', 'Commands that were accepted and are durable.');
   const outcomes = new CountFamily('parley_dispatch_outcomes_total', 'Attempts of dispatches, by how they ended.');
+  const notifications = new CountFamily(
+    'parley_notification_outcomes_total',
+    'Rounds of attempts at notifications, by what they left and how they ended.',
+  );
+  const webhooks = new CountFamily('parley_webhook_outcomes_total', 'Attempts at webhooks, by how they ended.');
   const receipts = new CountFamily('parley_receipts_total', "Providers' receipts, by what became of them.");
   const requests = new CountFamily('parley_http_requests_total', 'Requests answered.');
   const durations = new DurationFamily(
@@ -120,6 +129,8 @@ export function createMetrics({ processMetrics = true }: { processMetrics?: bool
     projected: (lagMs) => rowSeconds.observe(Math.max(0, lagMs) / 1_000),
     acceptedCommands: (dialect, command) => accepted.counter({ dialect, command }),
     dispatchOutcomes: (type, outcome) => outcomes.counter({ type, outcome }),
+    webhookOutcomes: (outcome) => webhooks.counter({ outcome }),
+    notificationOutcomes: (channel, outcome) => notifications.counter({ channel, outcome }),
     receiptOutcomes: (type, outcome) => receipts.counter({ type, outcome }),
     appended({ commits, durationMs, failed }) {
       if (failed) return failedAppends.inc();
@@ -141,7 +152,9 @@ export function createMetrics({ processMetrics = true }: { processMetrics?: bool
     },
     async read() {
       await refresh();
-      const own = [accepted, outcomes, receipts, requests, durations].map((family) => family.text());
+      const own = [accepted, outcomes, webhooks, notifications, receipts, requests, durations].map((family) =>
+        family.text(),
+      );
       return { text: (await registry.metrics()) + own.join(''), contentType: registry.contentType };
     },
     close() {

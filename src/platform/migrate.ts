@@ -17,8 +17,8 @@ export class SchemaTooNewError extends Error {
   }
 }
 
-/** Any number, the same in every process: only one migrates at a time. */
-const lockKey = 7_267_539;
+/** The advisory lock of who makes what is missing: any number, the same in every process, one at a time. */
+export const migrationLock = 7_267_539;
 
 /**
  * Brings the database up to date, under an advisory lock, each step in a transaction of its own.
@@ -29,7 +29,7 @@ export async function migrate(url: string, migrations: readonly Migration[]): Pr
   client.on('error', () => {});
   await client.connect();
   try {
-    await client.query('SELECT pg_advisory_lock($1)', [lockKey]);
+    await client.query('SELECT pg_advisory_lock($1)', [migrationLock]);
     await client.query(
       'CREATE TABLE IF NOT EXISTS public.parley_migrations (component text, number int, applied_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (component, number))',
     );

@@ -27,8 +27,8 @@ export {
 export { type GroupLag, groupLag } from './lag.ts';
 export { readsideMigrations } from './migrations.ts';
 export { readPool } from './pool.ts';
-export { GroupPositions } from './positions.ts';
 export { type CheckpointWatch, type PositionSource, watchCheckpoint } from './position-source.ts';
+export { GroupPositions } from './positions.ts';
 export {
   type Projector,
   type ProjectorBatch,

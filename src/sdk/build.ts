@@ -1,14 +1,17 @@
 /**
  * Builds the client SDKs into `src/sdk/dist/<package name>`, ready for `npm pack`. Runs by itself (`node src/sdk/build.ts`,
  * npm's `prepare`) and from the server, which offers the browser build. Needs esbuild only, no development dependency:
- * the types are a file of the source (`public.d.ts`) that is copied.
+ * the types are files of the source (`public.d.ts`) that are copied.
  */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { browserFile, packages } from './messagejs/packages.ts';
+import { basename, dirname, join } from 'node:path';
+import { chatapi } from './chatapi/packages.ts';
+import { messagejs } from './messagejs/packages.ts';
 import type { SdkPackage } from './package.ts';
+
+const sdks = [messagejs, chatapi];
 
 const sdkFolder = import.meta.dirname;
 const distFolder = join(sdkFolder, 'dist');
@@ -25,27 +28,29 @@ let underWay: Promise<void> | undefined;
  * Builds all SDK packages, unless the last build was made from the same sources (`force` builds in any case). Safe beside
  * other builds, in this process or others: files appear whole, and equal sources give equal files.
  *
- * @returns the absolute path of the browser build, `messagejs.js`
+ * @returns the absolute paths of the browser builds, by their names: `messagejs.js`, `chatapi.js`
  */
-export async function buildSdk(options: { force?: boolean } = {}): Promise<{ browserFile: string }> {
+export async function buildSdk(options: { force?: boolean } = {}): Promise<{ browserFiles: Record<string, string> }> {
   const stamp = await hashOfSources();
-  const file = join(distFolder, browserFile);
-  const built = existsSync(file) && (await readFile(stampFile, 'utf8').catch(() => undefined));
+  const files = sdks.map(({ browserFile }) => join(distFolder, browserFile));
+  const built = files.every((file) => existsSync(file)) && (await readFile(stampFile, 'utf8').catch(() => undefined));
   if (options.force === true || built !== stamp) {
     underWay ??= buildAll(stamp).finally(() => {
       underWay = undefined;
     });
     await underWay;
   }
-  return { browserFile: file };
+  return { browserFiles: Object.fromEntries(files.map((file) => [basename(file), file])) };
 }
 
 async function buildAll(stamp: string): Promise<void> {
   const { version } = JSON.parse(await readFile(rootManifestFile, 'utf8')) as { version: string };
   const esbuild = await import('esbuild');
-  const source = join(sdkFolder, 'messagejs');
+  const builds = sdks.flatMap(({ folder, packages }) =>
+    packages.map((each) => [join(sdkFolder, folder), each] as const),
+  );
   try {
-    await Promise.all(packages.map((sdkPackage) => buildPackage(esbuild, source, sdkPackage, version)));
+    await Promise.all(builds.map(([source, sdkPackage]) => buildPackage(esbuild, source, sdkPackage, version)));
   } finally {
     // Otherwise esbuild's own process stays with a server for as long as it runs.
     await esbuild.stop();

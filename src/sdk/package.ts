@@ -25,3 +25,13 @@ export interface SdkPackage {
   /** The rest of its package.json. */
   readonly manifest: Readonly<Record<string, unknown>>;
 }
+
+/** One SDK. */
+export interface Sdk {
+  /** Its folder beside this file. */
+  readonly folder: string;
+  /** In the order of their dependencies. */
+  readonly packages: readonly SdkPackage[];
+  /** The script that the server offers to pages, from the folder of the built packages; its last part is its name there. */
+  readonly browserFile: string;
+}

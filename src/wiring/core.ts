@@ -7,15 +7,19 @@ import {
   ClientCommands,
   CommandDoor,
   DispatchCommands,
+  EmailProviderCommands,
   IdAllocator,
   Idempotency,
   MAIN_WORKSPACE,
   MessageCommands,
+  NotificationCommands,
   Quota,
   RateLimiter,
   RoomCommands,
+  WebhookCommands,
   WorkspaceCommands,
 } from '../commands/index.ts';
+import { webhookEventNames } from '../dialects/chatapi/index.ts';
 import type { Feed } from '../feed/feed.ts';
 import type { Log } from '../log/log.ts';
 import { sleep, systemClock } from '../platform/clock.ts';
@@ -28,6 +32,7 @@ import { openPool } from '../platform/postgres.ts';
 import { createFreshness, type PositionSource, type Projector, readPool } from '../readside/index.ts';
 import type { Closers } from './closers.ts';
 import { commandCounter } from './counters.ts';
+import { openGuard } from './outbound.ts';
 import type { Storage } from './storage.ts';
 
 /** What stands below the core. */
@@ -100,6 +105,11 @@ export async function openCore(ground: Ground, closers: Closers, { settles }: { 
   const rooms = new RoomCommands({ door, ids, idempotency, nameKey });
   const messages = new MessageCommands({ door, ids, rooms, idempotency });
   const sealer = new Sealer(secrets.encryptionKeys);
+  const guard = openGuard(config);
+  const eventNames = new Set(webhookEventNames);
+  const webhooks = new WebhookCommands({ door, ids, idempotency, sealer, guard, eventNames });
+  const emailProviders = new EmailProviderCommands({ door, sealer, guard });
+  const notifications = new NotificationCommands({ door, rooms, sealer, guard, idKey: nameKey });
   const workspaces = new WorkspaceCommands({ door, ids, sealer, speller, nameKey });
   await workspaces.openSystemWorkspaces([
     { workspace: ACCOUNTS_WORKSPACE, name: 'accounts' },
@@ -125,8 +135,8 @@ export async function openCore(ground: Ground, closers: Closers, { settles }: { 
     monthlyQuota: config.limits.quotaPerMonth,
     defaultTier: config.limits.defaultTier,
   });
-  const chat = { idempotency, clients, people, rooms, messages };
-  return { pool, db, freshness, door, speller, accounts, workspaces, limiter, dispatches, ...chat };
+  const chat = { idempotency, clients, people, rooms, messages, webhooks, notifications, emailProviders };
+  return { pool, db, freshness, door, speller, accounts, workspaces, limiter, dispatches, guard, ...chat };
 }
 
 async function reached(projected: Projected, position: bigint): Promise<void> {

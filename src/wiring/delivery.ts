@@ -1,6 +1,12 @@
 import { type ConnectorType, streams } from '../commands/index.ts';
 import { providers as connectProviders } from '../delivery/connectors/index.ts';
-import { type DeliveryWork, type ReceiptOutcome, startDeliveryWork } from '../delivery/index.ts';
+import {
+  type DeliveryWork,
+  type Notifications,
+  type ReceiptOutcome,
+  startDeliveryWork,
+  type Webhooks,
+} from '../delivery/index.ts';
 import { twilioCallback } from '../dialects/messagejs/index.ts';
 import { systemClock } from '../platform/clock.ts';
 import type { Config } from '../platform/config.ts';
@@ -9,6 +15,7 @@ import type { Telemetry } from '../platform/telemetry.ts';
 import { projectorGroup } from '../readside/index.ts';
 import type { Core, Ground } from './core.ts';
 import { counterOf } from './counters.ts';
+import { openNotifications, openWebhooks } from './outbound.ts';
 import type { SandboxUrls } from './thread.ts';
 
 /** The providers of connectors: the emulations where there is a sandbox. */
@@ -34,14 +41,39 @@ export function receiptCounter(metrics: Metrics) {
 export interface DeliveryParts {
   readonly telemetry: Telemetry;
   readonly providers: ReturnType<typeof connectProviders>;
+  /** Where e-mail goes in place of the providers; null without a sandbox. */
+  readonly sandbox: SandboxUrls | null;
   /** Where the outside reaches the API. */
   readonly baseUrl: () => string;
   /** Resolves when `baseUrl` is known: nothing that names it leaves sooner. */
   readonly listening: Promise<void>;
 }
 
-/** Starts what leaves: dispatches, and the chores. */
-export function openDelivery(ground: Ground, core: Core, parts: DeliveryParts): DeliveryWork {
+/** Everything that leaves, running. */
+export interface RunningDelivery extends DeliveryWork {
+  readonly webhooks: Webhooks;
+  readonly notifications: Notifications;
+}
+
+/** Starts what leaves: dispatches, webhooks, notifications, and the chores. */
+export function openDelivery(ground: Ground, core: Core, parts: DeliveryParts): RunningDelivery {
+  const work = openDispatches(ground, core, parts);
+  const webhooks = openWebhooks(ground, core, parts.listening);
+  const notifications = openNotifications(ground, core, parts.sandbox);
+  const done = Promise.all([work.done, webhooks.done, notifications.done]).then(() => {});
+  done.catch(() => {});
+  return {
+    ...work,
+    webhooks,
+    notifications,
+    done,
+    async stop() {
+      await Promise.all([work.stop(), webhooks.stop(), notifications.stop()]);
+    },
+  };
+}
+
+function openDispatches(ground: Ground, core: Core, parts: DeliveryParts): DeliveryWork {
   const { config, storage, log, logger, metrics } = ground;
   const { telemetry, providers, baseUrl } = parts;
   const { dispatch, providers: pace } = config;
@@ -61,6 +93,7 @@ export function openDelivery(ground: Ground, core: Core, parts: DeliveryParts): 
     commands: core.dispatches,
     workspaces: core.workspaces,
     door: core.door,
+    rooms: { rooms: core.rooms, inactiveAfterMs: config.rooms.inactiveAfterMs },
     url: storage.url,
     providers,
     statusCallback: (id, workspace, connector) =>

@@ -6,10 +6,11 @@ import { chatapiDialect } from '../dialects/chatapi/index.ts';
 import { companyDialect } from '../dialects/company/index.ts';
 import type { Dialect } from '../dialects/index.ts';
 import { messagejsDialect } from '../dialects/messagejs/index.ts';
-import type { Gateway } from '../gateway/index.ts';
+import { type Gateway, openPresence } from '../gateway/index.ts';
 import { systemClock } from '../platform/clock.ts';
 import { type Config, ConfigError } from '../platform/config.ts';
 import type { Core } from './core.ts';
+import type { Outbound } from './outbound.ts';
 import type { Storage } from './storage.ts';
 
 /** What dialects need beside the core. */
@@ -17,6 +18,7 @@ export interface DialectParts {
   readonly config: Config;
   readonly storage: Storage;
   readonly providers: ReturnType<typeof connectProviders>;
+  readonly outbound: Outbound;
   /** Null in a process that serves sockets alone. */
   readonly receipts: ReceiptDoor | null;
   /** Null in a process that serves no sockets. Not started yet. */
@@ -27,7 +29,7 @@ export interface DialectParts {
 
 /** Every dialect that the API speaks; without requests those that have sockets. */
 export function openDialects(core: Core, parts: DialectParts): Dialect[] {
-  const { providers, receipts, gateway } = parts;
+  const { providers, outbound, receipts, gateway } = parts;
   const clock = systemClock;
   const company = companyDialect({
     ...core,
@@ -37,16 +39,21 @@ export function openDialects(core: Core, parts: DialectParts): Dialect[] {
     servesRequests: receipts !== null,
     config: companyConfig(parts),
   });
-  if (receipts === null) return [company];
-  return [
-    messagejsDialect({ ...core, providers, receipts, clock, config: messagejsConfig(parts) }),
-    chatapiDialect({ ...core, clock, config: chatapiConfig(parts.config) }),
-    company,
-  ];
+  const chatapi = chatapiDialect({
+    ...core,
+    ...outbound,
+    clock,
+    gateway,
+    presence: gateway ?? openPresence(core.pool),
+    servesRequests: receipts !== null,
+    config: chatapiConfig(parts.config),
+  });
+  if (receipts === null) return [chatapi, company];
+  return [messagejsDialect({ ...core, providers, receipts, clock, config: messagejsConfig(parts) }), chatapi, company];
 }
 
-function chatapiConfig({ chatapi, rooms }: Config) {
-  return { ...chatapi, inactiveAfterMs: rooms.inactiveAfterMs };
+function chatapiConfig({ chatapi, email, rooms }: Config) {
+  return { ...chatapi, smtpPorts: email.smtpPorts, inactiveAfterMs: rooms.inactiveAfterMs };
 }
 
 function companyConfig({ config, storage }: DialectParts) {

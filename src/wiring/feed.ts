@@ -31,11 +31,7 @@ export function openFeed(options: {
     history: log,
     codec,
     logger,
-    onHole: (group, partition, from, to) => {
-      onHole?.(group);
-      const hole = { group, partition, from: String(from), to: String(to) };
-      logger.info(hole, 'a partition lacked records, which are read from the log');
-    },
+    ...(onHole && { onHole }),
   });
   return { feed, close: () => pool.end() };
 }

@@ -24,6 +24,7 @@ import { openDialects } from './dialects.ts';
 import { openGateway } from './gateway.ts';
 import { openGround } from './ground.ts';
 import { observeGroup, observeWork } from './observe.ts';
+import { openOutbound } from './outbound.ts';
 import { roles as allRoles, inBackground, isWhole, type Role } from './roles.ts';
 import { openServerStorage, type Storage } from './storage.ts';
 import { sandboxUrls, startThread, type ThreadData } from './thread.ts';
@@ -50,6 +51,8 @@ export interface Parley {
   readonly sandboxUrl: string | null;
   /** Resolves with what went wrong when a part of it cannot go on. */
   readonly failed: Promise<unknown>;
+  /** Sends all sockets away, each told where to go on and a delay of its own, and takes them in again. */
+  drainSockets(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -98,7 +101,7 @@ async function wire(
   const base = { config, storage, logger, metrics, telemetry };
   const here = roles.difference(away);
   const elsewhere = thread && away.has('projector') ? thread.projected : null;
-  const { ground, open, parts } = await openGround(base, { roles: here, elsewhere }, closers);
+  const { ground, open, parts } = await openGround(base, { roles: here, elsewhere, peer: thread?.peer }, closers);
   if (thread) parts.push(thread.done);
   const { log, projected, projector } = ground;
   const core = await openCore(ground, closers, { settles: storage.alone });
@@ -109,8 +112,10 @@ async function wire(
   const listening = Promise.withResolvers<void>();
   const providers = openProviders(config, sandbox);
   closers.add(() => Promise.all(Object.values(providers).map((provider) => provider.close())));
+  const outbound = openOutbound(config, core, sandbox);
+  closers.add(() => outbound.close());
   const delivery = here.has('delivery')
-    ? openDelivery(ground, core, { telemetry, providers, baseUrl, listening: listening.promise })
+    ? openDelivery(ground, core, { telemetry, providers, sandbox, baseUrl, listening: listening.promise })
     : null;
   if (delivery) {
     closers.add(() => delivery.stop());
@@ -128,9 +133,9 @@ async function wire(
     const onReceipt = receiptCounter(metrics);
     const receipts = openReceipts({ read, commands, workspaces, projected, head, clock: systemClock, onReceipt });
     closers.add(() => receipts.stop());
-    dialects = openDialects(core, { config, storage, providers, receipts, gateway, baseUrl });
+    dialects = openDialects(core, { config, storage, providers, outbound, receipts, gateway, baseUrl });
   } else if (gateway) {
-    dialects = openDialects(core, { config, storage, providers, receipts: null, gateway, baseUrl });
+    dialects = openDialects(core, { config, storage, providers, outbound, receipts: null, gateway, baseUrl });
   }
   const stopGateway = gateway ? await startGateway(gateway, closers) : async () => {};
   if (gateway) parts.push(gateway.done);
@@ -177,6 +182,7 @@ async function wire(
     secretsFile: storage.secrets.file,
     sandboxUrl: sandbox?.url ?? null,
     failed: Promise.race(parts.map((part) => part.then(() => new Promise(() => {})))).catch((error: unknown) => error),
+    drainSockets: async () => gateway?.drain(),
     close: () => closers.close(),
   };
 }

@@ -1,10 +1,10 @@
-import type { DeliveryWork } from '../delivery/index.ts';
 import { groupLag, projectorGroup } from '../readside/index.ts';
 import type { Core, Ground } from './core.ts';
+import type { RunningDelivery } from './delivery.ts';
 import type { OpenLog } from './log.ts';
 
 /** Lets the metrics see what relay, projector and delivery of this thread hold. */
-export function observeWork(ground: Ground, open: OpenLog, core: Core, delivery: DeliveryWork | null): void {
+export function observeWork(ground: Ground, open: OpenLog, core: Core, delivery: RunningDelivery | null): void {
   const { metrics, projector } = ground;
   if (projector) {
     metrics.observeCheckpoint(projectorGroup, async () => {
@@ -17,6 +17,11 @@ export function observeWork(ground: Ground, open: OpenLog, core: Core, delivery:
     metrics.observeQueue('dispatch_waiting', () => delivery.depths().waiting);
     metrics.observeQueue('dispatch_in_flight', () => delivery.depths().inFlight);
     metrics.observeQueue('dispatch_recording', () => delivery.depths().recording);
+    metrics.observeQueue('webhook_waiting', () => delivery.webhooks.depths().waiting);
+    metrics.observeQueue('webhook_in_flight', () => delivery.webhooks.depths().inFlight);
+    metrics.observeQueue('webhook_recording', () => delivery.webhooks.depths().recording);
+    metrics.observeQueue('notification_in_flight', () => delivery.notifications.depths().inFlight);
+    metrics.observeQueue('notification_settled', () => delivery.notifications.depths().settled);
   }
   metrics.observeGaps(() => open.gaps());
   metrics.observeQueue('append', () => open.waitingCommits());

@@ -1,13 +1,26 @@
 /** What the commands beside the server do: each opens what it needs, works through the same doors, and lets go. */
+import type pg from 'pg';
 import { findAccountByEmail } from '../../projections/accounts/queries.ts';
+import { highestId } from '../../projections/ids/queries.ts';
 import { codec } from '../../schemas/index.ts';
-import { ACCOUNTS_WORKSPACE, AccountCommands, CommandDoor, IdAllocator, type Tier } from '../commands/index.ts';
+import {
+  ACCOUNTS_WORKSPACE,
+  AccountCommands,
+  ClientCommands,
+  CommandDoor,
+  IdAllocator,
+  MAIN_WORKSPACE,
+  SERVICE_ACCOUNT,
+  type Tier,
+  WorkspaceCommands,
+} from '../commands/index.ts';
 import { readCheckpoint } from '../feed/checkpoint.ts';
 import { openTailFeed } from '../feed/tail.ts';
 import type { Log } from '../log/log.ts';
 import { sleep, systemClock } from '../platform/clock.ts';
 import type { Config } from '../platform/config.ts';
-import { PasswordHasher } from '../platform/crypto.ts';
+import { PasswordHasher, Sealer } from '../platform/crypto.ts';
+import { IdSpeller } from '../platform/ids.ts';
 import { openPool } from '../platform/postgres.ts';
 import { projectorGroup, readPool, rebuildProjection, startProjector } from '../readside/index.ts';
 import { openLog } from './log.ts';
@@ -99,29 +112,55 @@ export async function rebuild(
   });
 }
 
+/** A door for the length of a command, and what it takes to name what is new. */
+async function withDoor<T>(
+  { log, url, secrets }: { readonly log: Log } & Pick<Storage, 'url' | 'secrets'>,
+  work: (parts: { door: CommandDoor; ids: IdAllocator; speller: IdSpeller; rows: pg.Pool }) => Promise<T>,
+): Promise<T> {
+  const rows = readPool(url, { maxConnections: 1 });
+  const pool = openPool({ url, name: 'command', maxConnections: 1 });
+  const door = new CommandDoor({ log, clock: systemClock });
+  await door.start();
+  try {
+    const ids = new IdAllocator(pool, (workspace, kind) => highestId(rows, workspace, kind));
+    return await work({ door, ids, speller: new IdSpeller(secrets.idKey), rows });
+  } finally {
+    await door.stop();
+    await Promise.all([rows.end(), pool.end()]);
+  }
+}
+
 /** Sets the service level of a MessageJS user. Throws when nobody has the address. */
 export async function tier(config: Config, email: string, level: Tier): Promise<void> {
   await withLog(config, async (log, { url, secrets }) => {
     await caughtUp(config, log, url);
-    const rows = readPool(url, { maxConnections: 1 });
-    const pool = openPool({ url, name: 'tier', maxConnections: 1 });
-    const door = new CommandDoor({ log, clock: systemClock });
-    await door.start();
-    try {
+    await withDoor({ log, url, secrets }, async ({ door, ids, rows }) => {
       const account = await findAccountByEmail(rows, ACCOUNTS_WORKSPACE, email);
       if (!account) throw new Error(`nobody is registered as ${email}`);
       const accounts = new AccountCommands({
         door,
-        ids: new IdAllocator(pool, async () => 0),
+        ids,
         passwords: new PasswordHasher(),
         nameKey: secrets.idKey,
         refreshLifeMs: config.auth.refreshLifeMs,
       });
       await accounts.changeTier(ACCOUNTS_WORKSPACE, account.account, level);
-    } finally {
-      await door.stop();
-      await Promise.all([rows.end(), pool.end()]);
-    }
+    });
+  });
+}
+
+/** Issues a master key of ChatAPI for the workspace of the configuration, whose other dialects it then meets. Answers it. */
+export async function issueMasterKey(config: Config): Promise<string> {
+  return withLog(config, async (log, { url, secrets }) => {
+    await caughtUp(config, log, url);
+    return withDoor({ log, url, secrets }, async ({ door, ids, speller }) => {
+      const sealer = new Sealer(secrets.encryptionKeys);
+      const workspaces = new WorkspaceCommands({ door, ids, sealer, speller, nameKey: secrets.idKey });
+      // Where no server ever ran it is not there yet.
+      await workspaces.openSystemWorkspaces([{ workspace: MAIN_WORKSPACE, name: 'main' }]);
+      const actor = { workspace: MAIN_WORKSPACE, account: SERVICE_ACCOUNT, dialect: 'chatapi' };
+      return (await new ClientCommands({ door, ids, speller }).issueMasterKey(actor, 'master')).secret;
+    });
   });
 }
 

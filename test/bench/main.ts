@@ -8,6 +8,8 @@ import { distributed, distributedParts } from './distributed/index.ts';
 import { ingest, parts as ingestParts } from './ingest/index.ts';
 import { printProfiles } from './profile.ts';
 import { printBars, type Report, writeReport } from './report.ts';
+import { fanout, fanoutParts, memory, reconnect } from './sockets.ts';
+import { webhookParts, webhooks } from './webhooks/index.ts';
 
 /** What a run may be told; a benchmark takes what it knows. */
 interface Told {
@@ -36,6 +38,22 @@ const benchmarks: Readonly<Record<string, Benchmark>> = {
     measures: 'what the way through Kafka costs (needs Java with Maven, or KAFKA_BROKERS)',
     parts: distributedParts,
     run: (told) => distributed({ ...told, only: distributedParts.filter((part) => told.only.includes(part)) }),
+  },
+  webhooks: {
+    measures: 'what it costs that webhooks are durable',
+    parts: webhookParts,
+    run: (told) => webhooks({ ...told, only: webhookParts.filter((part) => told.only.includes(part)) }),
+  },
+  fanout: {
+    measures: 'frames to the sockets of one room, by its size, against bare ws; and how soon they come',
+    parts: fanoutParts,
+    run: fanout,
+  },
+  memory: { measures: 'what an idle socket takes, against bare ws', parts: ['memory'], run: memory },
+  reconnect: {
+    measures: 'how soon sockets that were sent away have what they missed',
+    parts: ['reconnect'],
+    run: reconnect,
   },
 };
 

@@ -1,27 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import type { RecordedEvent } from '../../schemas/index.ts';
 import { compareWithRebuild } from '../../src/readside/index.ts';
 import type { Received } from '../../src/sandbox/index.ts';
+import { kill, startChild } from './children.ts';
 import { deliveryWorld, makeProject, recipients, takenCounts, type World } from './world.ts';
 
 const program = fileURLToPath(new URL('./child.ts', import.meta.url));
-
-async function startChild(t: Test, world: World, sole: boolean): Promise<ChildProcess> {
-  const args = [program, world.url, world.sandbox.url, ...(sole ? ['sole'] : [])];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  t.teardown(() => child.kill('SIGKILL'));
-  await once(child.stdout ?? child, 'data');
-  return child;
-}
-
-async function kill(child: ChildProcess): Promise<void> {
-  const ended = once(child, 'exit');
-  child.kill('SIGKILL');
-  await ended;
-}
 
 /** Resolves when the sandbox has got that many sends. */
 function arrived(world: World, count: number): Promise<void> {
@@ -49,6 +34,7 @@ function sentAgain(events: readonly RecordedEvent[], received: readonly Received
 for (const sole of [true, false]) {
   t.test(`killed in the middle, again and again (${sole ? 'alone' : 'one of several'})`, async (t) => {
     const world = await deliveryWorld(t);
+    const args = [world.url, world.sandbox.url, ...(sole ? ['sole'] : [])];
     const total = 300;
     world.sandbox.behave({ latencyMs: 5, callbacks: false });
     const projects = [await makeProject(world.node), await makeProject(world.node)];
@@ -56,11 +42,11 @@ for (const sole of [true, false]) {
     for (const project of projects) dispatches.push(...(await project.send(...recipients(total / 2))));
     for (const after of [5, 60]) {
       const some = arrived(world, after);
-      const child = await startChild(t, world, sole);
+      const child = await startChild(t, program, args);
       await some;
       await kill(child);
     }
-    const last = await startChild(t, world, sole);
+    const last = await startChild(t, program, args);
     await world.journal.untilCount('DispatchSent', total);
     await kill(last);
     const taken = takenCounts(world.sandbox);

@@ -49,7 +49,8 @@ import {
 import { type Sandbox, startSandbox } from '../../src/sandbox/index.ts';
 import { testDatabase } from '../support/postgres.ts';
 
-const template = {
+/** The database of a world. */
+export const template = {
   name: 'delivery',
   build: (url: string) =>
     migrate(url, [

@@ -11,6 +11,8 @@ t.test('paths on which MessageJS and ChatAPI meet', async (t) => {
   const user = await chat.user(client);
   const room = await chat.room(user.key);
   const message = await chat.message(user.key, room);
+  const hook = { url: 'https://example.com/hook', events: ['room.created'] };
+  const webhook = (await chat.created('/webhooks', hook, client.key)).str('data.id');
 
   const ask = async (method: string, path: string, headers: Headers = {}, body?: string) => {
     const response = await fetch(`${chat.url}/api/v1${path}`, {
@@ -130,10 +132,27 @@ t.test('paths on which MessageJS and ChatAPI meet', async (t) => {
       ['GET', '/webhooks/whatsapp', {}, null, 'messagejs', 400],
       ['POST', '/webhooks/twilio', {}, null, 'messagejs', 403],
       ['POST', '/webhooks/whatsapp', master, {}, 'chatapi', 404],
-      ['GET', '/webhooks/twilio', scoped, null, 'chatapi', 404],
+      ['GET', '/webhooks/twilio', scoped, null, 'chatapi', 403],
       ['GET', '/webhooks/twilio', {}, null, 'messagejs', 404],
-      ['GET', `/webhooks/${room}`, jwt, null, 'messagejs', 404],
-      ['GET', `/webhooks/${room}`, {}, null, 'chatapi', 404],
+      ['GET', `/webhooks/${webhook}`, master, null, 'chatapi', 200],
+      ['GET', `/webhooks/${webhook}`, scoped, null, 'chatapi', 403, 'INSUFFICIENT_PERMISSIONS'],
+      ['GET', `/webhooks/${webhook}`, { 'x-api-key': client.key }, null, 'chatapi', 200],
+      ['GET', `/webhooks/${webhook}`, {}, null, 'chatapi', 401, 'INVALID_CREDENTIALS'],
+      ['GET', `/webhooks/${webhook}`, bearer('nonsense'), null, 'chatapi', 401],
+      ['GET', `/webhooks/${webhook}`, jwt, null, 'messagejs', 404],
+      ['GET', `/webhooks/${webhook}`, cookie, null, 'messagejs', 404],
+      ['POST', `/webhooks/${webhook}`, master, {}, 'chatapi', 404],
+      ['POST', `/webhooks/${webhook}`, {}, {}, 'chatapi', 404],
+      ['POST', `/webhooks/${webhook}`, pk, {}, 'messagejs', 404],
+    ]);
+    t.comment('the collection, and what stands deeper, is ChatAPI alone');
+    await rows(t, [
+      ['GET', '/webhooks', master, null, 'chatapi', 200],
+      ['GET', '/webhooks', {}, null, 'chatapi', 401],
+      ['GET', '/webhooks', jwt, null, 'chatapi', 401],
+      ['POST', '/webhooks', {}, {}, 'chatapi', 401],
+      ['POST', '/webhooks', master, {}, 'chatapi', 422],
+      ['POST', `/webhooks/${webhook}/test`, {}, {}, 'chatapi', 401],
     ]);
   });
 

@@ -2,17 +2,17 @@
  * The whole product in process, on a database of the test's own: log, commands, projector, delivery, the providers'
  * emulations, HTTP. Every JSON answer that a test gets is held against the document of the dialect that it speaks.
  */
-import { randomBytes } from 'node:crypto';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import pg from 'pg';
 import type { Test } from 'tap';
 import type { RecordedEvent } from '../../schemas/index.ts';
-import { type Config, loadConfig } from '../../src/platform/config.ts';
+import type { Config } from '../../src/platform/config.ts';
 import { type Parley, startParley } from '../../src/wiring/index.ts';
 import { openLog } from '../../src/wiring/log.ts';
 import { startProxy, type TcpProxy } from '../conformance/log/proxy.ts';
 import { testDatabase } from '../support/postgres.ts';
 import { type Stack, stackOfRun, stackVariables } from '../support/stack.ts';
+import { jwtSecret, testConfig } from './config.ts';
 
 /** An answer. */
 export interface Answer {
@@ -63,6 +63,8 @@ export interface Product {
   history(): Promise<readonly RecordedEvent[]>;
   /** Events of a type in the log. */
   events(type: string): Promise<number>;
+  /** Stops it, and starts it anew, at another address, on the same data. */
+  restart(): Promise<Product>;
 }
 
 /** Starts it all, with these variables beside the ones every test has; stopped when the test ends. */
@@ -79,45 +81,42 @@ export async function startProduct(
   const way = await startProxy(test, { host: direct.hostname, port: Number(direct.port) });
   const proxied = new URL(databaseUrl);
   proxied.host = `${way.address.host}:${way.address.port}`;
-  const config = loadConfig({
-    DATABASE_URL: proxied.href,
-    JWT_SECRET: secrets.jwt,
-    ENCRYPTION_KEY: randomBytes(32).toString('hex'),
-    ID_KEY: randomBytes(32).toString('hex'),
-    PORT: '0',
-    HOST: '127.0.0.1',
-    LOG_LEVEL: 'fatal',
-    SHUTDOWN_TIMEOUT: '1s',
+  const config = testConfig(proxied.href, {
     AUTH_RATE_LIMIT_POINTS: '0',
     DASHBOARD_RATE_LIMIT_FREE: '0',
     WHATSAPP_RATE_PER_SECOND: '0',
     ...variables,
     ...env,
   });
-  const parley = await startParley(config, { sandbox: true, env: {} });
+  const start = async () => {
+    const parley = await startParley(config, { sandbox: true, env: {} });
+    test.teardown(() => parley.close());
+    return parley;
+  };
+  const parley = await start();
   const pool = new pg.Pool({ connectionString: databaseUrl, max: 2 });
   pool.on('error', () => {});
-  test.teardown(async () => {
-    await pool.end();
-    await parley.close();
-  });
-  return productOf({ parley, config, pool, databaseUrl, way }, await documentChecks(parley.url, dialect));
+  test.teardown(() => pool.end());
+  return productOf({ parley, start, config, pool, databaseUrl, way }, await documentChecks(parley.url, dialect));
 }
 
 /** Known to tests that forge tokens. */
-export const secrets = { jwt: 'a secret of thirty-two characters or more' };
+export const secrets = { jwt: jwtSecret };
 
 type Checks = (method: string, path: string, status: number, type: string, body: unknown) => void;
 
 interface Running {
   readonly parley: Parley;
+  /** Starts another one, which is stopped when the test ends. */
+  readonly start: () => Promise<Parley>;
   readonly config: Config;
   readonly pool: pg.Pool;
   readonly databaseUrl: string;
   readonly way: TcpProxy;
 }
 
-function productOf({ parley, config, pool, databaseUrl, way }: Running, check: Checks): Product {
+function productOf(running: Running, check: Checks): Product {
+  const { parley, start, config, pool, databaseUrl, way } = running;
   const call: Product['call'] = async (method, path, { as, headers = {}, body, contentType } = {}) => {
     const isText = typeof body === 'string' || body instanceof Buffer;
     const response = await fetch(`${parley.url}${base}${path}`, {
@@ -166,6 +165,10 @@ function productOf({ parley, config, pool, databaseUrl, way }: Running, check: C
     history: () => wholeLog({ ...config, storage: { ...config.storage, databaseUrl } }, databaseUrl),
     async events(type) {
       return (await product.history()).filter((event) => event.type === type).length;
+    },
+    async restart() {
+      await parley.close();
+      return productOf({ ...running, parley: await start() }, check);
     },
   };
   return product;

@@ -8,24 +8,12 @@ import { presence } from '../../src/domain/presence.ts';
 import { receipt, watermark } from '../../src/domain/receipt.ts';
 import { room } from '../../src/domain/room.ts';
 import { given, stateAfter } from './given.ts';
+import { groupCreated } from './rooms.ts';
 
 const inRoom = { workspace: 2, room: 5 };
 const ref = { ...inRoom, message: 9 };
 
-const created = event('RoomCreated', {
-  ...inRoom,
-  kind: 'group',
-  name: 'Room',
-  description: null,
-  avatar: null,
-  joinPolicy: 'open',
-  postPolicy: 'members',
-  visibility: 'members',
-  maxMembers: null,
-  meta: null,
-  creator: 1,
-  claim: null,
-});
+const created = groupCreated(inRoom);
 const admin = event('MembershipStarted', { ...inRoom, account: 1, membership: 1, roles: ['admin'], historyFrom: 0 });
 const member = event('MembershipStarted', { ...inRoom, account: 2, membership: 2, roles: [], historyFrom: 0 });
 const rooms = [created, admin, member];

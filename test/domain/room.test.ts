@@ -4,26 +4,13 @@ import { AUTO_INACTIVE, type DomainEvent, type EventData, event } from '../../sc
 import { memberOf } from '../../src/domain/membership.ts';
 import { autoInactiveSince, room } from '../../src/domain/room.ts';
 import { given, stateAfter } from './given.ts';
+import { groupCreated } from './rooms.ts';
 
 const ref = { workspace: 2, room: 5 };
 const dayMs = 24 * 3_600_000;
 
 function created(settings: Partial<EventData<'RoomCreated'>> = {}): DomainEvent<'RoomCreated'> {
-  return event('RoomCreated', {
-    ...ref,
-    kind: 'group',
-    name: 'Room',
-    description: null,
-    avatar: null,
-    joinPolicy: 'open',
-    postPolicy: 'members',
-    visibility: 'members',
-    maxMembers: null,
-    meta: null,
-    creator: 1,
-    claim: null,
-    ...settings,
-  });
+  return groupCreated(ref, settings);
 }
 
 function started(account: number, membership: number, roles: EventData<'MembershipStarted'>['roles'] = []) {

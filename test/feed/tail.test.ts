@@ -6,17 +6,7 @@ import type { Consumer, FeedBatch } from '../../src/feed/feed.ts';
 import { openTailFeed } from '../../src/feed/tail.ts';
 import { openPostgresLog } from '../../src/log/postgres.ts';
 import { type Ground, ground } from '../readside/platform.ts';
-import { commitTo, profile, settle } from '../support/log-load.ts';
-
-/** Appends one commit of so many events to a new stream. */
-async function write(log: Ground['log'], stream: string, events: number): Promise<bigint> {
-  const written = await settle(
-    log,
-    commitTo(stream, { events: Array.from({ length: events }, () => profile(stream)) }),
-  );
-  if (written.outcome !== 'written') throw new Error(written.outcome);
-  return written.position;
-}
+import { consume, type Running, write } from './ground.ts';
 
 /** A consumer that keeps what it is given, and a way to wait for it. */
 class Kept {
@@ -62,16 +52,8 @@ class Kept {
   }
 }
 
-function run(t: Test, { log, words }: Ground, consumer: Consumer): { done: Promise<void>; stop(): Promise<void> } {
-  const abort = new AbortController();
-  const done = openTailFeed(log, words).consume(consumer, abort.signal);
-  done.catch(() => {});
-  const stop = async () => {
-    abort.abort();
-    await done.catch(() => {});
-  };
-  t.teardown(stop);
-  return { done, stop };
+function run(t: Test, { log, words }: Ground, consumer: Consumer): Running {
+  return consume(t, openTailFeed(log, words), consumer);
 }
 
 t.test('every event once, in order, in batches that join and are full at most', async (t) => {

@@ -89,3 +89,34 @@ t.test('flushes told out of turn come in turn, and nothing is read', async (test
   test.same(seen, [1n, 2n, 3n, 4n]);
   test.equal(readings, 0);
 });
+
+t.test('what is told while the hub opens is neither lost nor out of place', async (test) => {
+  const { url } = await testDatabase(test, { template: { name: 'log', build: (at) => migrate(at, logMigrations) } });
+  const flushes = [0n, 1n, 2n].map((base) => ({ base, ...flushAfter(base, `account-${base}`) }));
+  const all = flushes.flatMap(({ events }) => events);
+  const hub = new TailHub(
+    url,
+    async (from, max) => {
+      const events = all.filter(({ position }) => position > from).slice(0, max);
+      return { events, position: events.at(-1)?.position ?? from };
+    },
+    { hasPeer: true },
+  );
+  const push = ({ base, events }: (typeof flushes)[number]) =>
+    hub.push(base, events, { erasures: 0, askedAt: performance.now() });
+  const opening = hub.open();
+  for (const flush of flushes.slice(0, 2)) push(flush);
+  await opening;
+  for (const flush of flushes.slice(2)) push(flush);
+  const ended = new AbortController();
+  test.teardown(async () => {
+    ended.abort();
+    await hub.close();
+  });
+  const seen: RecordedEvent[] = [];
+  for await (const { events } of hub.tail(0n, ended.signal)) {
+    seen.push(...events);
+    if (seen.length >= all.length) break;
+  }
+  test.same(seen, all);
+});

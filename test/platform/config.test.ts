@@ -37,6 +37,15 @@ t.test('an empty environment gives the defaults', async (t) => {
       quotaPerMonth: { free: 1_000, pro: 10_000, enterprise: 0 },
     },
     dispatch: { retryScheduleMs: [0, 5_000, 15_000], attemptTimeoutMs: 10_000, maxAgeMs: 86_400_000, ratePerSecond: 0 },
+    webhooks: {
+      retryDelaysMs: [30_000, 120_000, 480_000, 1_920_000],
+      attemptTimeoutMs: 30_000,
+      concurrency: 256,
+      concurrencyPerWebhook: 32,
+    },
+    notifications: { retryDelaysMs: [30_000, 120_000, 300_000] },
+    outbound: { allowCidrs: [], proxy: null },
+    email: { smtpPorts: [25, 465, 587, 2525], mailgunUrl: null, sesUrl: null },
     log: { level: 'info' },
   });
   t.strictSame(config.http.allowedOrigins, []);
@@ -44,6 +53,17 @@ t.test('an empty environment gives the defaults', async (t) => {
   t.equal(apiBaseUrl(config), 'http://localhost:8000');
   t.equal(apiBaseUrl(config, 4711), 'http://localhost:4711');
   t.strictSame(loadConfig({ PORT: '', JWT_SECRET: ' ', ALLOWED_ORIGINS: '' }), config, 'an empty value is none');
+});
+
+t.test('waits and ports', async (t) => {
+  const { webhooks, email } = loadConfig({ WEBHOOK_RETRY_SCHEDULE: '250ms, 2m,1', SMTP_ALLOWED_PORTS: '587, 1025' });
+  t.strictSame(webhooks.retryDelaysMs, [250, 120_000, 1_000], 'one after another, not from the first on');
+  t.strictSame(email.smtpPorts, [587, 1_025]);
+  for (const value of ['0', 'soon', '1s,', '8d', Array(21).fill('1s').join(',')])
+    t.match(refusal({ WEBHOOK_RETRY_SCHEDULE: value }), /^WEBHOOK_RETRY_SCHEDULE is .*expected a comma list/, value);
+  for (const value of ['0', '70000', '25,,465', 'smtp'])
+    t.match(refusal({ SMTP_ALLOWED_PORTS: value }), /^SMTP_ALLOWED_PORTS is .*expected a comma list/, value);
+  t.match(refusal({ OUTBOUND_PROXY: 'socks5://user:pw@proxy' }), /^OUTBOUND_PROXY is wrong: expected [^@]*$/);
 });
 
 t.test('values of every kind', async (t) => {

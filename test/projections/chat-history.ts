@@ -5,7 +5,7 @@
 import { type DomainEvent, type EventData, event, type RecordedEvent } from '../../schemas/index.ts';
 import { streams } from '../../src/commands/streams.ts';
 import type { KnownAccount, KnownMessage, KnownRoom } from './chat-known.ts';
-import { type Random, randomOf, type Step } from './history.ts';
+import { type Random, randomOf, recordedFrom, type Step } from './history.ts';
 
 export type { KnownAccount, KnownMessage, KnownRoom } from './chat-known.ts';
 
@@ -484,20 +484,7 @@ export class ChatHistory {
 
   /** The history as a log gives it. */
   recorded(): RecordedEvent[] {
-    let position = 0n;
-    return this.steps.flatMap(({ stream, expected, events, at }, number) =>
-      events.map((happened, index) => {
-        const place = {
-          position: ++position,
-          stream,
-          revision: expected + 1 + index,
-          commitId: `c${number}`,
-          index,
-          at,
-        };
-        return { ...happened, ...place, meta: {} } as RecordedEvent;
-      }),
-    );
+    return recordedFrom(this.steps);
   }
 }
 

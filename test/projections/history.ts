@@ -420,22 +420,19 @@ export class HistoryMaker {
 
   /** The history as a log gives it. */
   recorded(): RecordedEvent[] {
-    let position = 0n;
-    return this.steps.flatMap(({ stream, expected, events, at }, number) =>
-      events.map((happened, index) => {
-        const place = {
-          position: ++position,
-          stream,
-          revision: expected + 1 + index,
-          commitId: `c${number}`,
-          index,
-          at,
-          meta: {},
-        };
-        return { ...happened, ...place } as RecordedEvent;
-      }),
-    );
+    return recordedFrom(this.steps);
   }
+}
+
+/** Steps as a log gives their events. */
+export function recordedFrom(steps: readonly Step[]): RecordedEvent[] {
+  let position = 0n;
+  return steps.flatMap(({ stream, expected, events, at }, number) =>
+    events.map((happened, index) => {
+      const place = { position: ++position, stream, revision: expected + 1 + index, commitId: `c${number}`, index, at };
+      return { ...happened, ...place, meta: {} } as RecordedEvent;
+    }),
+  );
 }
 
 /** A history of `length` steps. */

@@ -17,8 +17,10 @@ import type { Aggregate } from '../../src/domain/aggregate.ts';
 import { connector } from '../../src/domain/connector.ts';
 import { device } from '../../src/domain/device.ts';
 import { dispatch } from '../../src/domain/dispatch.ts';
+import { emailProviders } from '../../src/domain/email-providers.ts';
 import { key } from '../../src/domain/key.ts';
 import { message } from '../../src/domain/message.ts';
+import { notification } from '../../src/domain/notification.ts';
 import { presence } from '../../src/domain/presence.ts';
 import { receipt, watermark } from '../../src/domain/receipt.ts';
 import { room } from '../../src/domain/room.ts';
@@ -48,15 +50,20 @@ import {
   roomCommands,
   watermarkCommands,
 } from '../domain/chat-arbitraries.ts';
+import { emailProvidersCommands, sealedProviders } from '../domain/email-provider-arbitraries.ts';
 import { decided } from '../domain/given.ts';
+import { notificationCommands } from '../domain/notification-arbitraries.ts';
 import { webhookCommands } from '../domain/webhook-arbitraries.ts';
 import { chatSamples } from './chat-samples.ts';
+import { notificationSamples } from './notification-samples.ts';
 import { webhookSamples } from './webhook-samples.ts';
 
 /** Data of every type there is; the compiler sees to it that none is missing. */
 const samples: { readonly [T in EventType]: fc.Arbitrary<EventData<T>> } = {
   ...chatSamples,
   ...webhookSamples,
+  ...notificationSamples,
+  EmailProvidersSet: fc.record({ workspace: id, providers: sealedProviders }),
   AccountOpened: fc.record({ workspace: id, account: id, kind: fc.constantFrom('person', 'bot', 'service') }),
   IdentifierAttached: fc.record(
     { workspace: id, account: id, kind: fc.constantFrom('email', 'username', 'phone'), value: text, claim: text },
@@ -303,6 +310,8 @@ t.test('what the domain emits is what the schemas say', async (t) => {
     emits(presence, presenceCommands),
     emits(device, deviceCommands),
     emits(webhook, webhookCommands),
+    emits(notification, notificationCommands),
+    emits(emailProviders, emailProvidersCommands),
   ].reduce((all, some) => all.union(some), new Set<string>());
   const elsewhere = types.filter(
     (type) => type.endsWith('Erased') || type === 'ReceiptHeld' || type === 'WebhookAttemptsRecorded',

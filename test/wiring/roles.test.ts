@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import t, { type Test } from 'tap';
 import { startSandbox } from '../../src/sandbox/index.ts';
+import { dial } from '../dialects/chatapi/sockets.ts';
 import { startFront } from '../support/front.ts';
 import { type ParleyProcess, startProcess } from '../support/parley.ts';
 import { temporaryDirectory, testDatabase } from '../support/postgres.ts';
@@ -50,7 +51,8 @@ async function setUp(test: Test, stack: Stack): Promise<SetUp | null> {
   );
   const all = [api1, api2, projector1, projector2, ...others] as ParleyProcess[];
   await Promise.all(all.map((each) => each.ready()));
-  const url = await startFront(test, { api: [api1, api2].map((api) => (api as ParleyProcess).port), gateway: [] });
+  const ports = ({ port }: ParleyProcess) => port;
+  const url = await startFront(test, { api: all.slice(0, 2).map(ports), gateway: all.slice(-1).map(ports) });
   sandbox.behave({ callbackBaseUrl: url });
   return {
     url,
@@ -96,6 +98,31 @@ for (const stack of ['postgres+tail', 'postgres+kafka'] as const) {
       })
     ).json.id;
     const body = { to: '+15550001111', connectorId: connector, templateId: template, variables: { name: 'Ada' } };
+
+    t.test('sockets are in a process of their own, and everybody knows of them', async (t) => {
+      const client = (await ask(url, 'POST', '/clients', undefined, { name: 'Chat' })).json.data;
+      const person = async (name: string) => {
+        const made = { email: `${name}@example.com`, username: name, full_name: name };
+        return (await ask(url, 'POST', '/users', client.master_api_key, made)).json.data;
+      };
+      const [ann, ben] = [await person('ann'), await person('ben')];
+      const room = (await ask(url, 'POST', '/rooms', ann.scoped_api_key, { name: 'Room' })).json.data.id;
+      await ask(url, 'POST', `/rooms/${room}/join`, ben.scoped_api_key, {});
+      const socket = await dial(t, { url }, `?token=${ben.scoped_api_key}`);
+      t.match(await socket.next(), { type: 'connection_status', data: { user_id: ben.id } });
+      await ask(one, 'POST', '/messages', ann.scoped_api_key, { room_id: room, content: 'by request' });
+      t.match((await socket.upTo('message')).at(-1), { data: { content: 'by request', sender_name: 'ann' } });
+      const said = await socket.ask('send_message', { room_id: room, content: 'by socket' });
+      const read = await ask(two, 'GET', `/messages/${said.data.id}`, ann.scoped_api_key, undefined, {
+        'x-parley-position': said.position,
+      });
+      t.match(read.json, { data: { content: 'by socket', sender_id: ben.id } });
+      const online = await ask(two, 'GET', `/rooms/${room}/online`, ann.scoped_api_key);
+      t.strictSame(online.json.data, { online_users: [ben.id], total_online: 1 });
+      await ask(one, 'POST', '/users/login', client.master_api_key, { email: ben.email });
+      t.equal((await socket.closed).code, 4001, 'a key that was replaced elsewhere');
+      t.equal((await fetch(`${one}/api/v1/websocket/open`)).status, 404, 'the others serve no sockets');
+    });
 
     t.test('a keyed send through either node takes effect once', async (t) => {
       const headers = { 'idempotency-key': 'the same' };

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { dispatchesToErase, type ErasableDispatch } from '../../../projections/dispatches/queries.ts';
 import { deletedThings, deletedWorkspaces, type Erasable } from '../../../projections/erasure.ts';
+import { notificationsToErase } from '../../../projections/notifications/queries.ts';
 import type { Queryable } from '../../../projections/projection.ts';
 import { event } from '../../../schemas/index.ts';
 import { type ErasedEvent, type ErasureCommands, maxErasedDispatches } from '../../commands/index.ts';
@@ -31,7 +32,7 @@ export interface EraserOptions {
 
 /** Any number, the same in every process: one erases at a time. */
 const lockKey = 7_267_541;
-/** Keys, connectors and templates of one round, of each kind. */
+/** Keys, connectors, templates, webhooks and notifications of one round, of each kind. */
 const maxThings = 200;
 const maxWorkspaces = 100;
 /** One round at most; well below the time-out of its transaction. */
@@ -88,8 +89,10 @@ export class Eraser {
   async #things(): Promise<boolean> {
     const { read, erasures } = this.#options;
     const things = await deletedThings(read, maxThings);
-    if (things.length === 0) return false;
-    await erasures.append(things.map(erasedThing));
+    const notifications = await notificationsToErase(read, maxThings);
+    if (things.length + notifications.length === 0) return false;
+    const erased = notifications.map((notification) => event('NotificationErased', notification));
+    await erasures.append([...things.map(erasedThing), ...erased]);
     await this.#settle();
     return true;
   }
@@ -152,6 +155,7 @@ export class Eraser {
     const { read } = this.#options;
     await this.#rowsCatchUp();
     if ((await dispatchesToErase(read, workspace, null, 1)).length > 0) return true;
+    if ((await notificationsToErase(read, 1, workspace)).length > 0) return true;
     const things = await deletedThings(read, maxThings);
     return things.length >= maxThings || things.some((thing) => thing.workspace === workspace);
   }

@@ -1,6 +1,6 @@
 /**
- * Chores: erasing what was deleted, and sweeping up receipts that nobody came for. Consumer group `erasing` and a task beside
- * it; both act through commands.
+ * Chores: erasing what was deleted, sweeping up receipts that nobody came for, and writing down which rooms have become
+ * inactive. Consumer group `erasing` and tasks beside it; all act through commands.
  *
  * Erasing goes in two steps (design section 4). First the event "erased" is appended, to a stream that stays, by the task
  * (`eraser.ts`): what is to do is told by the rows alone, in bounded steps. Then the group, which reads these events like
@@ -34,6 +34,7 @@ import { type Clock, sleep } from '../../platform/clock.ts';
 import { type Projected, Reached } from '../reached.ts';
 import { Eraser } from './eraser.ts';
 import { HeldReceiptSweep } from './held-receipt-sweep.ts';
+import { RoomSweep, type RoomSweepOptions } from './room-sweep.ts';
 
 /** What chores need. Times in milliseconds. */
 export interface ChoresOptions {
@@ -53,6 +54,8 @@ export interface ChoresOptions {
   readonly graceMs?: number;
   /** How often it is looked for work that no event told of; 10,000 unless told. */
   readonly lookMs?: number;
+  /** For the sweep of inactive rooms; without it there is none. */
+  readonly rooms?: Pick<RoomSweepOptions, 'rooms' | 'inactiveAfterMs' | 'sweepMs'>;
 }
 
 const group = 'erasing';
@@ -73,6 +76,7 @@ class Chores {
   readonly #reached: Reached;
   readonly #eraser: Eraser;
   readonly #sweep: HeldReceiptSweep;
+  readonly #rooms: RoomSweep | null;
   #wake: () => void = () => {};
   #done: Promise<void> = Promise.resolve();
   #working: Promise<void> = Promise.resolve();
@@ -89,11 +93,13 @@ class Chores {
       graceMs: options.graceMs ?? 30_000,
     });
     this.#sweep = new HeldReceiptSweep(options.pool, this.#reached, options.erase);
+    this.#rooms = options.rooms ? new RoomSweep({ ...options, ...options.rooms }) : null;
   }
 
   start(): Promise<void> {
     const { feed, pool } = this.#options;
     this.#working = this.#work();
+    this.#rooms?.start();
     this.#done = feed.consume(
       {
         group,
@@ -112,7 +118,7 @@ class Chores {
     this.#abort.abort(new Error('stopped'));
     this.#reached.stop();
     this.#wake();
-    await this.#working;
+    await Promise.all([this.#working, this.#rooms?.stop()]);
     await this.#done.catch(() => {});
   }
 
@@ -224,6 +230,7 @@ function madeIn({ type, data }: RecordedEvent): number | null {
     case 'TemplateCreated':
     case 'WebhookCreated':
     case 'DispatchAccepted':
+    case 'NotificationAccepted':
     case 'AccountOpened':
     case 'DeviceRegistered':
     case 'RoomCreated':
@@ -262,6 +269,11 @@ function erasedEventOf(happened: RecordedEvent): ErasedEvent[] {
     case 'TemplateCreated': {
       const { workspace, template, connectorType } = data;
       return [event('TemplateErased', { workspace, template, connectorType })];
+    }
+    case 'NotificationAccepted': {
+      const { workspace, notification, room, type: channel, priority } = data;
+      const ref = { workspace, notification, room, type: channel, priority };
+      return [event('NotificationErased', { ...ref, status: 'pending', fallback: null, createdAt: at })];
     }
     case 'WebhookCreated':
       return [event('WebhookErased', { workspace: data.workspace, webhook: data.webhook })];

@@ -20,6 +20,8 @@ const maxUnrecorded = 4_000;
 /** How long it is remembered that a stream was erased: what was being read at that moment is not sent. */
 const erasedForMs = 60_000;
 const troubledMs = 1_000;
+/** What happens is told when the rows show it, and soon. */
+const patience = { lookMs: 5, patienceMs: 20 } as const;
 /** For what is under way at a stop, and for its recording. */
 const stopGraceMs = 5_000;
 
@@ -53,7 +55,7 @@ export class Deliverer implements Webhooks {
     const onTrouble = (error: unknown) => this.#trouble(error);
     const schedule = options.schedule ?? defaultWebhookSchedule;
     this.#schedule = schedule;
-    this.#reached = new Reached(options.projected);
+    this.#reached = new Reached(options.projected, patience);
     this.#leases = new WebhookLeases(work, leaseMs);
     const group = `webhooks-${this.#leases.holder}`;
     this.#live = new Live({
@@ -61,6 +63,7 @@ export class Deliverer implements Webhooks {
       history,
       dialect,
       clock,
+      reached: this.#reached,
       signal,
       group,
       onTrouble,
@@ -68,7 +71,7 @@ export class Deliverer implements Webhooks {
       onControl: (event) => this.#onControl(event),
       onErased: (streams) => this.#onErased(streams),
     });
-    this.#scanner = new Scanner({ history, dialect, signal, onTrouble });
+    this.#scanner = new Scanner({ history, dialect, reached: this.#reached, signal, onTrouble });
     this.#filler = new Filler({
       ...options,
       reached: this.#reached,

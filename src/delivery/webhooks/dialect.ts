@@ -16,7 +16,7 @@ export interface WebhookDialect {
   readonly eventTypes: ReadonlySet<EventType>;
   /**
    * What is told of events, in their order; null for one that is not told of. Events come in the order of the log, of
-   * several workspaces. May read rows. A rejection is tried again: what can never be told of is null.
+   * several workspaces; the rows that it may read show them. A rejection is tried again: what can never be told of is null.
    */
   render(events: readonly RecordedEvent[]): Promise<readonly (Rendered | null)[]>;
   /** The body's `meta.client_id`. */

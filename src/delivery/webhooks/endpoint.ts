@@ -136,12 +136,7 @@ export class Endpoint implements SlotTaker {
 
   /** Headers of one attempt. `atS` in seconds since the epoch. */
   headers(id: string, atS: number, body: Buffer): Record<string, string> {
-    return {
-      'user-agent': 'Parley-Webhooks',
-      ...this.#headers,
-      'content-type': 'application/json',
-      ...this.#signer.headers(id, atS, body),
-    };
+    return requestHeaders({ headers: this.#headers, signer: this.#signer }, id, atS, body);
   }
 
   /** True for what this webhook asks for (`room_filters` pass events without a room). */
@@ -256,6 +251,22 @@ export class Endpoint implements SlotTaker {
   }
 }
 
-function lowerCased(headers: Readonly<Record<string, string>>): Record<string, string> {
+/** Headers of a request: those of the webhook's owner cannot take the place of ours. `atS` in seconds since the epoch. */
+export function requestHeaders(
+  own: { readonly headers: Readonly<Record<string, string>>; readonly signer: Signer },
+  id: string,
+  atS: number,
+  body: Buffer,
+): Record<string, string> {
+  return {
+    'user-agent': 'Parley-Webhooks',
+    ...own.headers,
+    'content-type': 'application/json',
+    ...own.signer.headers(id, atS, body),
+  };
+}
+
+/** Names of headers in lower case. */
+export function lowerCased(headers: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
 }

@@ -39,7 +39,8 @@ import type { WebhookDialect } from './dialect.ts';
 import type { WebhookSchedule } from './schedule.ts';
 
 export type { Rendered, WebhookDialect } from './dialect.ts';
-export { defaultWebhookSchedule, type WebhookSchedule } from './schedule.ts';
+export { defaultWebhookSchedule, type WebhookSchedule, webhookSchedule } from './schedule.ts';
+export { webhookTests } from './tester.ts';
 
 /** How a delivery's attempt ended, for metrics. `failed` is tried again, `dead` is not. */
 export type WebhookOutcome = 'delivered' | 'failed' | 'dead' | 'erased';

@@ -2,6 +2,7 @@ import type { EventType, RecordedEvent } from '../../../schemas/index.ts';
 import { erasedStreams } from '../../commands/index.ts';
 import type { Feed, FeedBatch, History } from '../../feed/feed.ts';
 import { type Clock, sleep } from '../../platform/clock.ts';
+import type { Reached } from '../reached.ts';
 import type { WebhookDialect } from './dialect.ts';
 import { type Ripe, ripen, workspaceOf } from './ripe.ts';
 
@@ -11,6 +12,7 @@ export interface LiveOptions {
   readonly history: History;
   readonly dialect: WebhookDialect;
   readonly clock: Clock;
+  readonly reached: Pick<Reached, 'until'>;
   readonly signal: AbortSignal;
   /** Name of this process's group where the feed has partitions: each process hears everything. */
   readonly group: string;
@@ -180,7 +182,7 @@ export class Live {
   }
 
   async #take(events: readonly RecordedEvent[], to: bigint): Promise<void> {
-    const { dialect, onControl, onRipe } = this.#options;
+    const { dialect, reached, onControl, onRipe } = this.#options;
     this.#hearing = to;
     const told: RecordedEvent[] = [];
     const controls: RecordedEvent[] = [];
@@ -192,7 +194,8 @@ export class Live {
       else if (type.endsWith('Erased')) gone.push(...erasedStreams(event));
     }
     this.#erase(gone);
-    const ripe = await ripen(dialect, gone.length === 0 ? told : told.filter(({ stream }) => !gone.includes(stream)));
+    const there = gone.length === 0 ? told : told.filter(({ stream }) => !gone.includes(stream));
+    const ripe = await ripen(dialect, there, reached);
     const workspaces = new Set<number>();
     for (const event of ripe) if (this.#keep(event)) workspaces.add(event.workspace);
     this.#to = to;

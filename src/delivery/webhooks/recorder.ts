@@ -1,5 +1,6 @@
 import { type AttemptsRecord, DomainError, type WebhookCommands } from '../../commands/index.ts';
 import { sleep } from '../../platform/clock.ts';
+import { Persisting } from '../persisting.ts';
 import type { Delivery, Endpoint } from './endpoint.ts';
 
 /** What came of a delivery. */
@@ -40,19 +41,18 @@ const maxFailures = 400;
  * (20,000 deliveries a second) makes appends of a thousand.
  */
 const lingerMs = 50;
-const backoffMs = { first: 50, most: 2_000 } as const;
 
 /** Records what came of deliveries, many in one append, until it is stored. */
 export class WebhookRecorder {
   readonly #options: WebhookRecorderOptions;
-  readonly #stop = new AbortController();
+  readonly #log: Persisting;
   #waiting: Ended[] = [];
   #depth = 0;
   #running: Promise<void> | null = null;
-  #troubled = false;
 
   constructor(options: WebhookRecorderOptions) {
     this.#options = options;
+    this.#log = new Persisting(options.onTrouble);
   }
 
   /** Ends that are not known to be recorded. */
@@ -62,7 +62,7 @@ export class WebhookRecorder {
 
   /** The last append failed: nothing more should be sent until one succeeds. */
   get troubled(): boolean {
-    return this.#troubled;
+    return this.#log.troubled;
   }
 
   record(ended: Ended): void {
@@ -80,11 +80,11 @@ export class WebhookRecorder {
 
   /** Gives up on what is not stored: it is delivered again by whoever comes next. */
   abandon(): void {
-    this.#stop.abort(new Error('stopped'));
+    this.#log.abandon(new Error('stopped'));
   }
 
   async #run(): Promise<void> {
-    const { signal } = this.#stop;
+    const { signal } = this.#log;
     while (this.#waiting.length > 0 && !signal.aborted) {
       if (this.#waiting.length < maxEnds) await sleep(lingerMs);
       const ended = this.#waiting.splice(0, maxEnds);
@@ -99,29 +99,19 @@ export class WebhookRecorder {
   }
 
   async #append(ended: readonly Ended[]): Promise<void> {
-    const { commands, onRecorded, onTrouble } = this.#options;
-    const { signal } = this.#stop;
+    const { commands, onRecorded } = this.#options;
     const byEndpoint = Map.groupBy(ended, ({ endpoint }) => endpoint);
     const records: AttemptsRecord[] = [];
     for (const [endpoint, ends] of byEndpoint)
       for (const part of parts(ends))
         records.push({ commitId: commands.newCommitId(), data: recordOf(endpoint, part) });
-    for (let waitMs: number = backoffMs.first; ; waitMs = Math.min(waitMs * 2, backoffMs.most)) {
-      signal.throwIfAborted();
-      if (waitMs > backoffMs.first) await sleep(waitMs, signal);
-      try {
-        const position = await commands.recordAttempts(records);
-        this.#troubled = false;
-        onRecorded(ended, position);
-        return;
-      } catch (error) {
-        this.#troubled = true;
-        onTrouble(error);
-        if (error instanceof DomainError && error.retryable) continue;
-        // Refused for what it is, it would be refused for ever: a defect, after which these are delivered again one day.
-        onRecorded(ended, 0n);
-        throw error;
-      }
+    // Refused for what it is, it would be refused for ever: a defect, after which these are delivered again one day.
+    const isRefused = (error: unknown) => !(error instanceof DomainError && error.retryable);
+    try {
+      onRecorded(ended, await this.#log.append(() => commands.recordAttempts(records), isRefused));
+    } catch (error) {
+      if (!this.#log.signal.aborted) onRecorded(ended, 0n);
+      throw error;
     }
   }
 }

@@ -32,7 +32,7 @@ export async function loadRetries(endpoint: Endpoint, nowMs: number, options: Re
   const { due, nextDue } = await dueDeliveries(read, wanted);
   const events = await Promise.all(due.map(({ stream, revision }) => readEvent(stream, revision)));
   const told = events.filter((event) => event !== null);
-  const ripe = new Map((await ripen(dialect, told)).map((each) => [each.position, each]));
+  const ripe = new Map((await ripen(dialect, told, reached)).map((each) => [each.position, each]));
   const gone: Delivery[] = [];
   for (const row of due) {
     const here = ripe.get(row.position);

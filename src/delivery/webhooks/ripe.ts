@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import type { RecordedEvent } from '../../../schemas/index.ts';
+import type { Reached } from '../reached.ts';
 import type { WebhookDialect } from './dialect.ts';
 
 /** An event as it can be sent: rendered once for all webhooks of its workspace. */
@@ -33,9 +34,15 @@ export function deliveryId(event: string, workspace: number, webhook: number, re
   return `del_${hash('sha256', `${event}/${workspace}/${webhook}/${replay}`).slice(0, 32)}`;
 }
 
-/** Renders events; those that are not told of are left out. */
-export async function ripen(dialect: WebhookDialect, events: readonly RecordedEvent[]): Promise<Ripe[]> {
+/** Renders events once the rows show them; those that are not told of are left out. */
+export async function ripen(
+  dialect: WebhookDialect,
+  events: readonly RecordedEvent[],
+  reached: Pick<Reached, 'until'>,
+): Promise<Ripe[]> {
+  const last = events.reduce((highest, { position }) => (position > highest ? position : highest), 0n);
   if (events.length === 0) return [];
+  await reached.until(last);
   const rendered = await dialect.render(events);
   const ripe: Ripe[] = [];
   for (const [i, event] of events.entries()) {

@@ -1,5 +1,6 @@
 import type { History } from '../../feed/feed.ts';
 import { sleep } from '../../platform/clock.ts';
+import type { Reached } from '../reached.ts';
 import type { WebhookDialect } from './dialect.ts';
 import { type Ripe, ripen, workspaceOf } from './ripe.ts';
 
@@ -16,6 +17,7 @@ export interface ScanTaker {
 export interface ScannerOptions {
   readonly history: History;
   readonly dialect: WebhookDialect;
+  readonly reached: Pick<Reached, 'until'>;
   readonly signal: AbortSignal;
   readonly onTrouble: (error: unknown) => void;
 }
@@ -65,7 +67,7 @@ export class Scanner {
   }
 
   async #page(): Promise<void> {
-    const { history, dialect } = this.#options;
+    const { history, dialect, reached } = this.#options;
     let from: bigint | null = null;
     for (const { taken } of this.#takers) if (from === null || taken < from) from = taken;
     if (from === null) return;
@@ -78,7 +80,7 @@ export class Scanner {
     const told = events.filter(
       (event) => dialect.eventTypes.has(event.type) && workspaces.has(workspaceOf(event) ?? -1),
     );
-    const ripe = Map.groupBy(await ripen(dialect, told), ({ workspace }) => workspace);
+    const ripe = Map.groupBy(await ripen(dialect, told, reached), ({ workspace }) => workspace);
     for (const taker of served) {
       this.#takers.delete(taker);
       taker.offer(ripe.get(taker.workspace) ?? [], position);

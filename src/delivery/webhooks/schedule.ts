@@ -22,6 +22,19 @@ export const defaultWebhookSchedule: WebhookSchedule = {
   pauseMs: { first: 1_000, most: 30_000 },
 };
 
+/** A schedule of other waits and another time-out: failures in a row count once in the first wait, as by the sheet's figures. */
+export function webhookSchedule(retryDelaysMs: readonly number[], attemptTimeoutMs: number): WebhookSchedule {
+  const { failureStepMs, pauseMs } = defaultWebhookSchedule;
+  const first = retryDelaysMs[0] ?? failureStepMs;
+  return {
+    ...defaultWebhookSchedule,
+    retryDelaysMs,
+    attemptTimeoutMs,
+    failureStepMs: Math.min(failureStepMs, first),
+    pauseMs: { ...pauseMs, first: Math.min(pauseMs.first, first) },
+  };
+}
+
 /**
  * When a delivery is tried again after its attempt number `used` failed at `at`; null when it is not. While the webhook is
  * switched off, or is about to be for its failures, none becomes a dead letter: it waits to be made active again.

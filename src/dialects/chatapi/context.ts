@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify';
-import { DomainError, type Keyed } from '../../commands/index.ts';
+import type { Keyed } from '../../commands/index.ts';
+import { whereFound } from '../faults.ts';
 import { invalidField, notFound } from './errors.ts';
 import type { ChatApiOptions } from './options.ts';
 import { Spelling } from './spelling.ts';
@@ -35,11 +36,6 @@ export function known(id: number | null, what: string): number {
 }
 
 /** `work`'s answer; where it finds nothing, 404 that says what. */
-export async function orNotFound<T>(what: string, work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (error) {
-    if (error instanceof DomainError && error.code === 'not-found') throw notFound(what);
-    throw error;
-  }
+export function orNotFound<T>(what: string, work: Promise<T>): Promise<T> {
+  return whereFound(work, () => notFound(what));
 }

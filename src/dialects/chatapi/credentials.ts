@@ -32,7 +32,7 @@ export interface Caller {
 /** Who may call a route, and by which group of the sheet's section 4 it is limited. */
 export interface Access {
   readonly who: 'any' | 'master';
-  readonly limit?: 'messages' | 'login';
+  readonly limit?: 'messages' | 'notifications' | 'login';
 }
 
 /** Hours are fixed windows from the first request on. */
@@ -68,16 +68,22 @@ export function keyGuard(options: ChatApiOptions, dialect: string, { who, limit 
     const counter = 'key' in found ? `key${found.key}` : `user${account}`;
     const isMaster = account === SERVICE_ACCOUNT;
     const allowed = who === 'any' || isMaster;
-    const scope = limit === 'login' ? `chatapi:login:${workspace}` : `chatapi:messages:${workspace}:${counter}`;
-    const most = limit === 'login' ? options.config.authPerHour : options.config.messagesPerHour;
     // Who may not call a route uses up nothing of it.
-    if (limit) await takePoint(options, reply, { scope, limit: most }, allowed ? 1 : 0);
+    if (limit) {
+      const scope = limit === 'login' ? `chatapi:login:${workspace}` : `chatapi:${limit}:${workspace}:${counter}`;
+      await takePoint(options, reply, { scope, limit: limitOf(options.config, limit) }, allowed ? 1 : 0);
+    }
     if (!allowed) throw forbidden();
     const atLeast = await positionAsked(options.freshness, request);
     const { trace } = request;
     const actor = { workspace, account, dialect, ...(trace !== undefined && { trace }) };
     request.chatapiCaller = { actor, workspace, account, isMaster, atLeast };
   };
+}
+
+function limitOf(config: ChatApiOptions['config'], limit: NonNullable<Access['limit']>): number {
+  if (limit === 'login') return config.authPerHour;
+  return limit === 'messages' ? config.messagesPerHour : config.notificationsPerHour;
 }
 
 /** Takes a point of a limit and tells how it stands (sheet, section 4). Throws `RATE_LIMIT_EXCEEDED`. */

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { DomainError, type ErrorCode } from '../../commands/index.ts';
-import { isConnectionTrouble } from '../../platform/postgres.ts';
+import { clientFault, isStorageAway, secondsUntil, sendRefusal } from '../faults.ts';
 
 /** Machine codes of the dialect and the status each goes with (sheet, section 3). */
 export const statusOf = {
@@ -94,10 +94,6 @@ export function tooMany(resetAt: number, now: number): WireError {
   });
 }
 
-function secondsUntil(at: number, now: number): string {
-  return String(Math.max(1, Math.ceil((at - now) / 1_000)));
-}
-
 /** No route of this dialect leads there: such a refusal here is a defect. */
 const defect: readonly [WireCode, string] = ['INTERNAL_ERROR', 'Internal server error'];
 
@@ -133,6 +129,7 @@ const domainCodes: Readonly<Record<ErrorCode, readonly [WireCode, string]>> = {
   'content-too-long': ['CONTENT_TOO_LONG', 'Validation error in request data'],
   'value-invalid': ['VALIDATION_ERROR', 'Validation error in request data'],
   'replays-under-way': ['BAD_REQUEST', 'As many replays of this webhook are under way as may be'],
+  'wrong-state': ['BAD_REQUEST', 'The state of the resource does not allow this'],
   'rate-limited': ['RATE_LIMIT_EXCEEDED', 'Rate limit exceeded'],
   'quota-exceeded': defect,
   'too-large': ['BAD_REQUEST', 'The request is too large to be stored'],
@@ -153,6 +150,8 @@ function domainError(error: DomainError, now: number): WireError {
       return new WireError(code, text, { errors: [{ field: 'content', message: 'Content is too long' }] });
     case 'value-invalid':
       return invalidField(fieldName(error.details?.field), error.message);
+    case 'wrong-state':
+      return new WireError(code, error.message);
     case 'too-large':
       return new WireError(code, text, { status: 413 });
     case 'unavailable':
@@ -176,37 +175,31 @@ export function unavailable(retryAt = 0, now = 0): WireError {
 }
 
 /** Fastify's own refusals: a body that is too large, of no known type, or not what its length says. */
-function frameworkError(error: Error): WireError | null {
-  const { statusCode } = error as { statusCode?: unknown };
-  if (typeof statusCode !== 'number' || statusCode < 400 || statusCode > 499) return null;
+function frameworkError(error: unknown): WireError | null {
+  const status = clientFault(error);
+  if (status === null) return null;
   const texts: Readonly<Record<number, string>> = {
     413: 'The body is too large',
     415: 'The content type is not supported: send application/json',
   };
-  return new WireError('BAD_REQUEST', texts[statusCode] ?? 'The request is malformed', { status: statusCode });
+  return new WireError('BAD_REQUEST', texts[status] ?? 'The request is malformed', { status });
 }
 
 /** Any error as the dialect answers it. Internals never show. */
 export function wireError(error: unknown, now: number): WireError {
   if (error instanceof WireError) return error;
   if (error instanceof DomainError) return domainError(error, now);
-  // The log's own word for storage that is away; dialects know no log.
-  if (error instanceof Error && error.name === 'LogUnavailableError') return unavailable();
-  if (isConnectionTrouble(error)) return unavailable();
-  const known = error instanceof Error ? frameworkError(error) : null;
-  return known ?? new WireError('INTERNAL_ERROR', 'Internal server error');
+  if (isStorageAway(error)) return unavailable();
+  return frameworkError(error) ?? new WireError('INTERNAL_ERROR', 'Internal server error');
 }
 
 /** The dialect's error handler. */
 export function errorHandler(clock: { now(): number }) {
   return (error: unknown, _request: FastifyRequest, reply: FastifyReply): FastifyReply => {
     const now = clock.now();
-    const { code, message, status, errors, headers } = wireError(error, now);
-    for (const [name, value] of Object.entries(headers)) reply.header(name, value);
+    const refusal = wireError(error, now);
+    const { code, message, status, errors } = refusal;
     const body = errorBody(code, message, status, now);
-    return reply
-      .code(status)
-      .header('content-type', 'application/json; charset=utf-8')
-      .send(JSON.stringify(errors === undefined ? body : { ...body, errors }));
+    return sendRefusal(reply, refusal, errors === undefined ? body : { ...body, errors });
   };
 }

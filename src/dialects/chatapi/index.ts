@@ -9,25 +9,40 @@
  * `X-Parley-Stale` when they do not. What is another client's does not exist.
  * No rule of messaging is here: who may do what is the commands'.
  *
- * Limits: bodies by the host's limit, names and texts by `wire.ts`, requests, members and contents by the configuration.
+ * The socket promises what the gateway does: what happens in a user's rooms in the order of the log, on from any position,
+ * each frame with the position up to which everything was sent; what a key may no more, its sockets do no more. What clients
+ * send is handled in the order in which it came, and refused by an `error` frame, never by closing a socket that was opened.
+ *
+ * Limits: bodies by the host's limit, names and texts by `wire.ts`, requests, members, contents, sockets and their frames by
+ * the configuration; 64 frames of a socket that wait; 10 s for the key of a socket.
  */
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { Dialect, Refusal } from '../dialect.ts';
+import { checkInHandlers } from '../routes.ts';
 import { clientRoutes } from './clients.ts';
 import { createContext } from './context.ts';
+import { emailProviderRoutes } from './email-providers.ts';
 import { errorBody, errorHandler, type WireCode, WireError } from './errors.ts';
 import { memberRoutes } from './members.ts';
 import { messageRoutes } from './messages.ts';
+import { notificationRoutes } from './notifications.ts';
 import type { ChatApiOptions } from './options.ts';
+import { Crowds, onlineRoute } from './presence.ts';
 import { Renderer } from './rendering.ts';
 import { roomMessageRoutes } from './room-messages.ts';
 import { roomRoutes } from './rooms.ts';
 import { addRoute, BASE_PATH, DIALECT } from './routes.ts';
+import { socketRoute } from './socket.ts';
+import { Opening } from './socket-opening.ts';
 import { userRoutes } from './users.ts';
+import { webhookRoutes } from './webhooks.ts';
 import * as wire from './wire.ts';
 
+export { notificationPosts } from './notification-rendering.ts';
 export type { ChatApiConfig, ChatApiOptions } from './options.ts';
+export { Spelling } from './spelling.ts';
+export { webhookEventNames, webhookEvents } from './webhook-events.ts';
 
 /** Refusals that any route can answer: shapes, sizes, types, limits, storage. */
 const commonStatuses = [400, 413, 414, 415, 429, 503];
@@ -41,9 +56,12 @@ const codesOfRefusals: Readonly<Record<Refusal['kind'], WireCode>> = {
   'malformed-body': 'BAD_REQUEST',
 };
 
-/** Makes the dialect. */
+/** Makes the dialect, and adds its sockets to the gateway, which must not have started. */
 export function chatapiDialect(options: ChatApiOptions): Dialect {
-  const { clock, config } = options;
+  const { clock, config, gateway, servesRequests } = options;
+  const context = createContext(options);
+  const crowds = new Crowds(context);
+  const opening = gateway === null ? null : new Opening(context, gateway, crowds);
   const withCredentials = new Set(config.corsOrigins.filter((origin) => origin !== '*'));
   return {
     name: DIALECT,
@@ -63,18 +81,28 @@ export function chatapiDialect(options: ChatApiOptions): Dialect {
         'X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After, X-Parley-Position, X-Parley-Stale',
       admit: (origin) => (withCredentials.has(origin) ? 'credentials' : 'anonymous'),
     },
+    sockets: opening !== null,
     commonResponses: Object.fromEntries(commonStatuses.map((status) => [status, wire.errorBody])),
     refuse: ({ kind, message, status }) => errorBody(codesOfRefusals[kind], message, status, clock.now()),
     register(app: FastifyInstance) {
       app.decorateRequest('chatapiCaller', null);
       app.setErrorHandler(errorHandler(clock));
-      // Handlers check what comes in themselves: the sheet has an order of errors.
-      app.setValidatorCompiler(() => () => true);
-      app.setSerializerCompiler(() => JSON.stringify);
-      jsonBodies(app);
-      const context = createContext(options);
+      checkInHandlers(app, () => new WireError('BAD_REQUEST', 'The body is not valid JSON'));
+      if (opening) socketRoute(app, context, opening);
+      if (!servesRequests) return;
       const render = new Renderer(context);
-      for (const routes of [clientRoutes, userRoutes, roomRoutes, memberRoutes, messageRoutes, roomMessageRoutes]) {
+      onlineRoute(app, context, render, crowds);
+      for (const routes of [
+        clientRoutes,
+        userRoutes,
+        roomRoutes,
+        memberRoutes,
+        messageRoutes,
+        roomMessageRoutes,
+        webhookRoutes,
+        emailProviderRoutes,
+        notificationRoutes,
+      ]) {
         routes(app, context, render);
       }
       addRoute(app, context, {
@@ -88,17 +116,4 @@ export function chatapiDialect(options: ChatApiOptions): Dialect {
       });
     },
   };
-}
-
-/** Bodies are JSON. None at all is none, whatever the content type says of it. */
-function jsonBodies(app: FastifyInstance): void {
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
-    if (body === '') return done(null, undefined);
-    try {
-      done(null, JSON.parse(body as string));
-    } catch {
-      done(new WireError('BAD_REQUEST', 'The body is not valid JSON'));
-    }
-  });
 }

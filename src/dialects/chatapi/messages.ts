@@ -1,7 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { findMessage, listMessages, type MessageFilter } from '../../../projections/messages/queries.ts';
-import { DomainError } from '../../commands/index.ts';
 import { type Context, keyedBy, known, orNotFound } from './context.ts';
 import { type Caller, callerOf } from './credentials.ts';
 import { invalidField, notFound } from './errors.ts';
@@ -17,8 +16,9 @@ import {
   timeAsked,
   waitForRows,
 } from './reading.ts';
-import { bodyOf, nameOf, type Renderer } from './rendering.ts';
+import { nameOf, type Renderer } from './rendering.ts';
 import { addRoute, param, tellPosition } from './routes.ts';
+import { sendMessage } from './sending.ts';
 import * as wire from './wire.ts';
 
 const tags = ['Messages'];
@@ -53,22 +53,8 @@ export function messageRoutes(app: FastifyInstance, context: Context, render: Re
     answers: { 201: wire.one(wire.messageShown) },
     refusals: [400, 403, 404],
     async handler(request, reply) {
-      const { actor, workspace, isMaster } = callerOf(request);
       const keyed = keyedBy(request, 'POST /messages');
-      const body = wire.readBody(wire.sendBody, request.body);
-      if ((body.content ?? '').trim() === '' && !body.file_url)
-        throw invalidField('content', 'Content cannot be empty');
-      const room = known(spelling.readRoom(workspace, body.room_id), 'Room');
-      const { reply_to_id: answered, meta = null } = body;
-      const input = {
-        room,
-        body: bodyOf(body),
-        meta,
-        maxTextUnits,
-        ...(answered != null && { replyTo: known(spelling.readMessage(workspace, answered), 'Message') }),
-        ...(isMaster && inTheNameOf(workspace, body)),
-      };
-      const posted = await orNotFound('Room', messages.post(actor, input, keyed).catch(senderNotFound));
+      const posted = await sendMessage(context, callerOf(request), wire.readBody(wire.sendBody, request.body), keyed);
       const { state, sender, position } = posted;
       tellPosition(reply, position);
       reply.code(201);
@@ -207,24 +193,9 @@ export function messageRoutes(app: FastifyInstance, context: Context, render: Re
       ...(toMs !== undefined && { toMs }),
     };
   }
-
-  /** Whose name a master key gives. */
-  function inTheNameOf(workspace: number, body: z.output<typeof wire.sendBody>) {
-    const { sender_id: sender, sender_name: senderName } = body;
-    return {
-      ...(sender != null && { sender: known(spelling.readSender(workspace, sender), 'User') }),
-      ...(senderName != null && { senderName }),
-    };
-  }
 }
 
 /** The message that the path names. */
 export function messageOfPath({ spelling }: Context, request: FastifyRequest, { workspace }: Caller): number {
   return known(spelling.readMessage(workspace, param(request, 'message_id')), 'Message');
-}
-
-/** A sender that does not exist is no room that does not. */
-function senderNotFound(error: unknown): never {
-  const isSender = error instanceof DomainError && error.code === 'not-found' && error.details?.field === 'sender';
-  throw isSender ? notFound('User') : error;
 }

@@ -3,10 +3,16 @@ import type { Inactivity } from '../../../projections/rooms/queries.ts';
 import type {
   ChatAccountCommands,
   ClientCommands,
+  EmailProviderCommands,
+  EmailProviderDoor,
   MessageCommands,
+  NotificationCommands,
   RateLimiter,
   RoomCommands,
+  WebhookCommands,
+  WebhookTestDoor,
 } from '../../commands/index.ts';
+import type { Gateway, Presence } from '../../gateway/index.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { IdSpeller } from '../../platform/ids.ts';
 import type { Freshness } from '../../readside/freshness.ts';
@@ -24,10 +30,18 @@ export interface ChatApiConfig {
   readonly authPerHour: number;
   /** Requests of a key to `/messages*`, an hour. */
   readonly messagesPerHour: number;
+  /** Requests of a key to `/notifications*`, an hour. */
+  readonly notificationsPerHour: number;
   /** `max_members` of a room made without one. */
   readonly maxMembers: number;
   /** UTF-16 units of a message's content. */
   readonly maxContentUnits: number;
+  /** Sockets that a client may have open, in all processes. */
+  readonly maxConnections: number;
+  /** Frames that a socket may send, a minute. */
+  readonly framesPerMinute: number;
+  /** `SMTP_ALLOWED_PORTS`: of mail servers that a client names. */
+  readonly smtpPorts: readonly number[];
   /** When a room without messages counts as inactive, by kind. */
   readonly inactiveAfterMs: Inactivity['inactiveAfterMs'];
 }
@@ -38,10 +52,21 @@ export interface ChatApiOptions {
   readonly people: ChatAccountCommands;
   readonly rooms: RoomCommands;
   readonly messages: MessageCommands;
+  readonly notifications: NotificationCommands;
+  readonly webhooks: WebhookCommands;
+  readonly webhookTests: WebhookTestDoor;
+  readonly emailProviders: EmailProviderCommands;
+  readonly email: EmailProviderDoor;
   readonly limiter: RateLimiter;
   readonly db: Db;
   readonly freshness: Pick<Freshness, 'waitFor' | 'parsePosition'>;
   readonly speller: IdSpeller;
   readonly clock: Clock;
   readonly config: ChatApiConfig;
+  /** Who has a socket, in any process. */
+  readonly presence: Presence;
+  /** Null in a process that serves no sockets. */
+  readonly gateway: Pick<Gateway, 'sockets' | 'fresh' | 'ephemeral'> | null;
+  /** False in a process that serves sockets alone. */
+  readonly servesRequests: boolean;
 }

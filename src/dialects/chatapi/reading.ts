@@ -1,7 +1,8 @@
 /** Reads: how fresh they are (design promise 8), pages, order and filters of lists (sheet, section 5). */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { MalformedPositionError, NotReachedError, PositionAheadError } from '../../readside/freshness.ts';
+import * as fresh from '../freshness.ts';
+import { moment, readTime } from '../times.ts';
 import type { Caller } from './credentials.ts';
 import { invalidField, WireError } from './errors.ts';
 import type { ChatApiOptions } from './options.ts';
@@ -14,30 +15,28 @@ const maxPage = 2_147_483_647;
 type Freshness = ChatApiOptions['freshness'];
 
 /** What `X-Parley-Position` asks for. Throws 400 for what is no position of the log. */
-export async function positionAsked(freshness: Freshness, request: FastifyRequest): Promise<bigint | undefined> {
-  const asked = request.headers['x-parley-position'];
-  if (asked === undefined) return undefined;
-  try {
-    return await freshness.parsePosition(String(asked));
-  } catch (error) {
-    if (error instanceof MalformedPositionError || error instanceof PositionAheadError)
-      throw new WireError('BAD_REQUEST', `X-Parley-Position: ${error.message}`);
-    throw error;
-  }
+export function positionAsked(freshness: Freshness, request: FastifyRequest): Promise<bigint | undefined> {
+  const refusal = (reason: string) => new WireError('BAD_REQUEST', `X-Parley-Position: ${reason}`);
+  return fresh.positionAsked(freshness, request, refusal);
+}
+
+/** A position that a body names. Throws 422 for what is no position of the log. */
+export function positionOf(freshness: Freshness, field: string, text: string): Promise<bigint> {
+  return fresh.readPosition(freshness, text, (reason) => invalidField(field, reason));
+}
+
+/** A share in percent with two decimals, half up; 0 of nothing (sheet, section 10). */
+export function percentOf(part: number, whole: number): number {
+  return whole === 0 ? 0 : Math.floor((part * 20_000 + whole) / (2 * whole)) / 100;
 }
 
 /** Waits for the rows to show what this node acknowledged in the caller's client. Marks a stale answer; throws 503. */
-export async function waitForRows(freshness: Freshness, caller: Caller, reply: FastifyReply): Promise<void> {
+export function waitForRows(freshness: Freshness, caller: Caller, reply: FastifyReply): Promise<void> {
   const { workspace, atLeast } = caller;
-  try {
-    const { stale } = await freshness.waitFor({ workspace, atLeast });
-    if (stale) reply.header('x-parley-stale', 'true');
-  } catch (error) {
-    if (!(error instanceof NotReachedError)) throw error;
-    throw new WireError('SERVICE_UNAVAILABLE', 'The position was not reached in time', {
-      headers: { 'retry-after': String(error.retryAfterSeconds) },
-    });
-  }
+  return fresh.waitForRows(freshness, { workspace, atLeast }, reply, (retryAfterSeconds) => {
+    const headers = { 'retry-after': String(retryAfterSeconds) };
+    return new WireError('SERVICE_UNAVAILABLE', 'The position was not reached in time', { headers });
+  });
 }
 
 /** A query of an address, each name once or more. */
@@ -120,16 +119,8 @@ export function sortAsked<T extends string>(
 export function timeAsked(query: Query, name: 'start_date' | 'end_date'): number | undefined {
   const given = queryText(query, name);
   if (given === undefined) return undefined;
-  // A plus that was not escaped comes in as a space.
-  const match =
-    /^(\d{4}-\d{2}-\d{2})(?:[Tt ](\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?)(?:[Zz]|([+ -]\d{2}:?\d{2}))?)?$/.exec(given);
-  const [, date = '', clock, offset] = match ?? [];
-  const day = Date.parse(`${date}T00:00:00Z`);
-  const real = match !== null && !Number.isNaN(day) && new Date(day).toISOString().startsWith(date);
-  if (real && clock === undefined) return name === 'start_date' ? day : day + 86_399_999;
-  const zone = offset === undefined ? 'Z' : offset.replace(' ', '+').replace(/^(...)(\d\d)$/, '$1:$2');
-  const time = real ? Date.parse(`${date}T${clock}${zone}`) : Number.NaN;
-  if (Number.isNaN(time)) throw invalidField(name, 'Must be a date or a time of ISO 8601');
+  const time = readTime(given, name === 'start_date' ? 'start' : 'end');
+  if (time === null) throw invalidField(name, 'Must be a date or a time of ISO 8601');
   return time;
 }
 
@@ -147,7 +138,6 @@ export function listQuery(columns: Readonly<Record<string, unknown>>) {
   });
 }
 
-const moment = z.union([z.iso.date(), z.iso.datetime({ offset: true })]);
 /** A range of times, for the document. */
 export const rangeQuery = z.object({
   start_date: moment.optional().describe('A bare date is the start of that day, UTC'),

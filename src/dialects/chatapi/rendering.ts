@@ -11,9 +11,10 @@ import {
   SERVICE_ACCOUNT,
   type WorkspaceState,
 } from '../../commands/index.ts';
-import type { Context } from './context.ts';
+import type { ChatApiConfig, ChatApiOptions } from './options.ts';
 import { paginationOf } from './reading.ts';
 import { iso, isoOrNull } from './routes.ts';
+import type { Spelling } from './spelling.ts';
 import type { roomTypes } from './wire.ts';
 
 /** Shown in place of the name of somebody who is gone. */
@@ -42,11 +43,17 @@ export function nameOf({ displayName, givenName, familyName, username }: Profile
   return displayName ?? (whole === '' ? username : whole);
 }
 
+/** What rendering needs; every context has it. */
+export interface Shown {
+  readonly spelling: Spelling;
+  readonly options: Pick<ChatApiOptions, 'clock'> & { readonly config: Pick<ChatApiConfig, 'inactiveAfterMs'> };
+}
+
 /** Renders what one context knows. */
 export class Renderer {
-  readonly #context: Context;
+  readonly #context: Shown;
 
-  constructor(context: Context) {
+  constructor(context: Shown) {
     this.#context = context;
   }
 
@@ -65,7 +72,10 @@ export class Renderer {
     return { ...this.one({ message, ...data }), message };
   }
 
-  client(workspace: number, state: WorkspaceState) {
+  client(
+    workspace: number,
+    state: Pick<WorkspaceState, 'name' | 'description' | 'isActive' | 'createdAt' | 'updatedAt'>,
+  ) {
     const { name, description, isActive, createdAt, updatedAt } = state;
     return {
       id: this.#context.spelling.client(workspace),
@@ -151,21 +161,20 @@ export class Renderer {
   message(view: MessageView) {
     const { spelling } = this.#context;
     const { workspace, body } = view;
-    const name = view.senderName ?? (view.senderDeleted ? deletedUser : this.#unnamed(view.sender));
-    const attachment = body?.kind === 'file' || body?.kind === 'custom' ? body.attachment : undefined;
     return {
       id: spelling.message(workspace, view.message),
       room_id: spelling.room(workspace, view.room),
       client_id: spelling.client(workspace),
       sender_id: spelling.user(workspace, view.sender),
-      sender_name: name,
+      sender_name: senderNameOf(view),
       content: body?.text ?? null,
       message_type: view.label ?? view.kind,
       meta: view.meta,
-      file_url: attachment?.url ?? null,
-      file_name: attachment?.name ?? null,
-      file_size: attachment?.sizeBytes ?? null,
-      file_mime_type: attachment?.mimeType ?? null,
+      file_url: null,
+      file_name: null,
+      file_size: null,
+      file_mime_type: null,
+      ...(body && attachmentOf(body)),
       reply_to_id: view.replyTo === null ? null : spelling.message(workspace, view.replyTo.message),
       is_edited: view.edits > 0,
       is_deleted: view.deleted,
@@ -190,10 +199,6 @@ export class Renderer {
     });
   }
 
-  #unnamed(sender: number): string | null {
-    return sender === SERVICE_ACCOUNT ? null : `user${sender}`;
-  }
-
   #now(): number {
     return this.#context.options.clock.now();
   }
@@ -201,7 +206,33 @@ export class Renderer {
 
 const autoInactive = 'auto_inactive';
 
-function labelOf(body: MessageBody): string | null {
+/** What stands for the name of an account that has none; the client itself is nobody. */
+export function unnamed(account: number): string | null {
+  return account === SERVICE_ACCOUNT ? null : `user${account}`;
+}
+
+/** The name that is shown with a message. */
+export function senderNameOf({ senderName, senderDeleted, sender }: MessageView): string | null {
+  return senderName ?? (senderDeleted ? deletedUser : unnamed(sender));
+}
+
+/** What is known of the file of a message, as the wire has it; nothing of one that has none. */
+export function attachmentOf(body: MessageBody): Readonly<Record<string, string | number>> {
+  const attachment = body.kind === 'file' || body.kind === 'custom' ? body.attachment : undefined;
+  if (attachment === undefined) return noFile;
+  const { url, name, sizeBytes, mimeType } = attachment;
+  return {
+    ...(url !== undefined && { file_url: url }),
+    ...(name !== undefined && { file_name: name }),
+    ...(sizeBytes !== undefined && { file_size: sizeBytes }),
+    ...(mimeType !== undefined && { file_mime_type: mimeType }),
+  };
+}
+
+const noFile = {};
+
+/** The word of the wire for the type of a message; null where the body's kind is that. */
+export function labelOf(body: MessageBody): string | null {
   if (body.kind === 'file') return body.label ?? body.media;
   return body.kind === 'custom' ? body.label : null;
 }

@@ -15,7 +15,7 @@ const storable = [isStorable, { error: 'Holds characters that cannot be stored' 
 const maxDepth = 64;
 
 /** A text of at most so many UTF-16 units; `error` says what is wrong with one that is empty. */
-function words(maxLength: number, minLength = 0) {
+export function words(maxLength: number, minLength = 0) {
   return z
     .string({ error: (issue) => (issue.input === undefined ? 'Field required' : 'Must be a text') })
     .min(minLength, { error: 'Cannot be empty' })
@@ -24,7 +24,7 @@ function words(maxLength: number, minLength = 0) {
 }
 
 /** Any object that can be stored. */
-const meta = z
+export const meta = z
   .record(z.string(), z.unknown(), { error: 'Must be an object' })
   .refine((value) => isStorableJson(value, maxDepth), { error: 'Is nested too deeply or cannot be stored' });
 
@@ -36,12 +36,12 @@ function isStorableJson(value: unknown, depth: number): boolean {
 }
 
 /** A point in time: ISO 8601, UTC. */
-const time = z.iso.datetime().meta({ example: '2024-01-01T12:00:00.000Z' });
-const id = z.string().meta({ format: 'uuid' });
-const count = z.int().min(0);
-const flag = z.boolean({ error: 'Must be true or false' });
-const text = z.string().nullable();
-const anyMeta = z.record(z.string(), z.unknown()).nullable();
+export const time = z.iso.datetime().meta({ example: '2024-01-01T12:00:00.000Z' });
+export const id = z.string().meta({ format: 'uuid' });
+export const count = z.int().min(0);
+export const flag = z.boolean({ error: 'Must be true or false' });
+export const text = z.string().nullable();
+export const anyMeta = z.record(z.string(), z.unknown()).nullable();
 
 const fieldProblem = z.object({ field: z.string(), message: z.string() });
 
@@ -79,7 +79,7 @@ export function list<T extends z.ZodType>(element: T) {
 }
 
 /** What was done, in words; beside `status` as well. */
-function action<T extends z.ZodRawShape>(shape: T) {
+export function action<T extends z.ZodRawShape>(shape: T) {
   return one(z.object({ message: z.string(), ...shape })).extend({ message: z.string() });
 }
 
@@ -248,7 +248,12 @@ export function readBody<S extends z.ZodType>(schema: S, value: unknown): z.outp
   const body = value === undefined ? {} : value;
   if (typeof body !== 'object' || body === null || Array.isArray(body))
     throw invalidField('body', 'Must be a JSON object');
-  const result = schema.safeParse(body);
+  return readValue(schema, body);
+}
+
+/** The same for any JSON value. */
+export function readValue<S extends z.ZodType>(schema: S, value: unknown): z.output<S> {
+  const result = schema.safeParse(value);
   if (result.success) return result.data;
   const problems = new Map<string, FieldProblem>();
   for (const { path, message } of result.error.issues) {

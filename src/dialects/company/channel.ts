@@ -11,6 +11,7 @@ import {
   webSocketText,
 } from '../../gateway/index.ts';
 import { BoundedMap } from '../../platform/bounded-map.ts';
+import { roomRoute } from '../room-routes.ts';
 import { type Ref, spell, type Version } from './frames.ts';
 import type { CompanyOptions } from './options.ts';
 import { DIALECT } from './routes.ts';
@@ -117,40 +118,8 @@ function push(version: Version, id: number, message: object): string {
 
 /** Whom an event is for: messages for the members of their room, and what changes who that is. */
 function routeOf(event: Event, workspace: number): Route | null {
-  switch (event.type) {
-    case 'MessagePosted': {
-      const { room, audience } = event.data;
-      if (event.data.workspace !== workspace) return null;
-      return audience === null ? { workspace, room } : { workspace, accounts: audience.receivers };
-    }
-    case 'MembershipStarted':
-    case 'MembershipEnded': {
-      const { room, account } = event.data;
-      if (event.data.workspace !== workspace) return null;
-      return { workspace, room, ...(event.type === 'MembershipStarted' ? { joined: [account] } : { left: [account] }) };
-    }
-    case 'MessageDeleted':
-      if (event.data.workspace !== workspace || event.data.scope !== 'everyone') return null;
-      return { workspace, voids: [event.stream] };
-    case 'RoomDeleted': {
-      const { room, erase } = event.data;
-      if (event.data.workspace !== workspace) return null;
-      const inIt = ({ type, data }: Event) =>
-        type === 'MessagePosted' && data.workspace === workspace && data.room === room;
-      return { workspace, room, closesRoom: true, ...(erase && { voidsWhere: inIt }) };
-    }
-    case 'AccountDeleted': {
-      const { account, messages } = event.data;
-      if (event.data.workspace !== workspace || messages !== 'erase') return null;
-      return {
-        workspace,
-        voidsWhere: ({ type, data }) =>
-          type === 'MessagePosted' && data.workspace === workspace && data.sender === account,
-      };
-    }
-    default:
-      return null;
-  }
+  const route = roomRoute(event);
+  return route?.workspace === workspace ? route : null;
 }
 
 /** Tokens that an event ends: a session's own, or all of an account. */

@@ -1,15 +1,13 @@
 import type { RawData, WebSocket } from 'ws';
 import { DomainError } from '../../commands/index.ts';
 import type { Opened, Session } from '../../gateway/index.ts';
+import { FrameTurns } from '../frame-turns.ts';
 import { type ChannelContext, closings, TOPIC } from './channel.ts';
 import { type Frame, type Ref, readFrame, spell } from './frames.ts';
 import type { CompanyOptions } from './options.ts';
 import { DIALECT } from './routes.ts';
 import type { TokenClaims } from './tokens.ts';
 import { isStorable, objectOf, readId, recipientIn } from './wire.ts';
-
-/** Frames of one socket that may wait; with more, nothing is read from it until half of them are done. */
-const maxWaiting = 64;
 
 /**
  * One socket's side of the protocol: what its client sends, in the order it came. Joins, leaves and messages take turns;
@@ -21,16 +19,15 @@ export class Connection {
   readonly #claims: TokenClaims;
   readonly #context: ChannelContext;
   readonly #opened = Promise.withResolvers<Session<ChannelContext> | null>();
+  readonly #turns: FrameTurns;
   #session: Session<ChannelContext> | null = null;
-  #last: Promise<void>;
-  #waiting = 0;
 
   constructor(ws: WebSocket, options: CompanyOptions, claims: TokenClaims, context: ChannelContext) {
     this.#ws = ws;
     this.#options = options;
     this.#claims = claims;
     this.#context = context;
-    this.#last = this.#opened.promise.then(() => {});
+    this.#turns = new FrameTurns(ws, this.#opened.promise);
     ws.on('message', (data: RawData, isBinary: boolean) => this.#take(data, isBinary));
   }
 
@@ -57,15 +54,10 @@ export class Connection {
       else void this.#opened.promise.then(() => this.#reply(frame, 'ok'));
       return;
     }
-    this.#waiting++;
-    if (this.#waiting === maxWaiting) this.#ws.pause();
-    this.#last = this.#last
-      .then(() => this.#handle(frame))
-      .catch(() => this.#close(closings.fault.code, closings.fault.reason))
-      .then(() => {
-        this.#waiting--;
-        if (this.#waiting === maxWaiting / 2 && this.#ws.isPaused) this.#ws.resume();
-      });
+    this.#turns.take(
+      () => this.#handle(frame),
+      () => this.#close(closings.fault.code, closings.fault.reason),
+    );
   }
 
   #handle(frame: Frame): Promise<void> | undefined {

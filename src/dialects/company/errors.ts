@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { DomainError, type ErrorCode } from '../../commands/index.ts';
-import { isConnectionTrouble } from '../../platform/postgres.ts';
+import { clientFault, isStorageAway, secondsUntil, sendRefusal } from '../faults.ts';
 
 /** A refusal in the dialect's own words (sheet, section 4): its bodies have no common shape, and keep it so. */
 export class WireError extends Error {
@@ -73,21 +73,16 @@ const domainErrors: Partial<Readonly<Record<ErrorCode, () => WireError>>> = {
 export function wireError(error: unknown, now: number): WireError {
   if (error instanceof WireError) return error;
   if (error instanceof DomainError) {
-    if (error.code === 'unavailable') return unavailable(Math.max(1, Math.ceil(((error.retryAt ?? 0) - now) / 1_000)));
+    if (error.code === 'unavailable') return unavailable(Number(secondsUntil(error.retryAt ?? 0, now)));
     return domainErrors[error.code]?.() ?? detail(500);
   }
-  // The log's own word for storage that is away; dialects know no log.
-  if ((error instanceof Error && error.name === 'LogUnavailableError') || isConnectionTrouble(error))
-    return unavailable();
-  const { statusCode } = error as { statusCode?: unknown };
-  return detail(typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500 ? statusCode : 500);
+  return isStorageAway(error) ? unavailable() : detail(clientFault(error) ?? 500);
 }
 
 /** The dialect's error handler. */
 export function errorHandler(clock: { now(): number }) {
   return (error: unknown, _request: FastifyRequest, reply: FastifyReply): FastifyReply => {
-    const { status, body, headers } = wireError(error, clock.now());
-    for (const [name, value] of Object.entries(headers)) reply.header(name, value);
-    return reply.code(status).header('content-type', 'application/json; charset=utf-8').send(JSON.stringify(body));
+    const refusal = wireError(error, clock.now());
+    return sendRefusal(reply, refusal, refusal.body);
   };
 }

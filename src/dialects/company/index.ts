@@ -14,6 +14,7 @@
 import type { FastifyInstance } from 'fastify';
 import { originRule } from '../cors.ts';
 import type { Dialect } from '../dialect.ts';
+import { checkInHandlers } from '../routes.ts';
 import { conversationRoutes } from './conversations.ts';
 import { detail, detailBody, errorHandler } from './errors.ts';
 import type { CompanyOptions } from './options.ts';
@@ -56,10 +57,7 @@ export function companyDialect(options: CompanyOptions): Dialect {
       app.decorateRequest('companyUser', null);
       app.decorateRequest('companyOpening', null);
       app.setErrorHandler(errorHandler(clock));
-      // Handlers check what comes in themselves: the sheet has an order of errors.
-      app.setValidatorCompiler(() => () => true);
-      app.setSerializerCompiler(() => JSON.stringify);
-      jsonBodies(app);
+      checkInHandlers(app, () => detail(400));
       const context = createContext(options);
       if (servesRequests) {
         userRoutes(app, context);
@@ -68,17 +66,4 @@ export function companyDialect(options: CompanyOptions): Dialect {
       if (sockets) channelRoute(app, context, sockets);
     },
   };
-}
-
-/** Bodies are JSON. None at all is none, whatever the content type says of it. */
-function jsonBodies(app: FastifyInstance): void {
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
-    if (body === '') return done(null, undefined);
-    try {
-      done(null, JSON.parse(body as string));
-    } catch {
-      done(detail(400));
-    }
-  });
 }

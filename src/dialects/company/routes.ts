@@ -1,17 +1,14 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import type { Actor, AuthenticatedSession } from '../../commands/index.ts';
-import {
-  type FreshnessOf,
-  MalformedPositionError,
-  NotReachedError,
-  PositionAheadError,
-} from '../../readside/freshness.ts';
-import type { RouteDocument } from '../dialect.ts';
+import * as fresh from '../freshness.ts';
+import { addDocumentedRoute, type DocumentedRoute } from '../routes.ts';
 import { detail, tokenError, unavailable } from './errors.ts';
 import type { CompanyOptions } from './options.ts';
 import { bearerOf, Tokens } from './tokens.ts';
 import { tokenRefused } from './wire.ts';
+
+export { tellPosition } from '../freshness.ts';
 
 /** Name of the dialect, also that of its document. */
 export const DIALECT = 'company';
@@ -46,39 +43,20 @@ export function createContext(options: CompanyOptions): Context {
 }
 
 /** One route, as its file writes it. */
-export interface Route extends RouteDocument {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+export interface Route extends Omit<DocumentedRoute, 'url' | 'response'> {
   /** Below `/api`. */
   readonly path: string;
-  readonly body?: z.ZodType;
-  readonly query?: z.ZodType;
-  readonly params?: z.ZodType;
   /** Answers by status, refusals too, beside those that any route may give (`commonResponses`). */
   readonly answers: Readonly<Record<number, z.ZodType>>;
-  /** Runs before the body is read. */
-  readonly onRequest?: RouteOptions['onRequest'];
-  readonly handler: RouteOptions['handler'];
 }
 
 /** Registers a route: its schemas are its document, what comes in is checked by the handler (the order of errors is ours). */
 export function addRoute(app: FastifyInstance, route: Route): void {
-  const { method, path, body, query, params, answers, onRequest, handler } = route;
-  const { summary, tags, security, description } = route;
-  app.route({
-    method,
+  const { path, answers, ...documented } = route;
+  addDocumentedRoute(app, DIALECT, {
+    ...documented,
     url: BASE_PATH + path,
-    handler,
-    schema: {
-      ...(body && { body }),
-      ...(query && { querystring: query }),
-      ...(params && { params }),
-      response: { ...(security.length > 0 && { 401: tokenRefused }), ...answers },
-    },
-    config: {
-      dialect: DIALECT,
-      openapi: { summary, tags, security, ...(description !== undefined && { description }) },
-    },
-    ...(onRequest && { onRequest }),
+    response: { ...(route.security.length > 0 && { 401: tokenRefused }), ...answers },
   });
 }
 
@@ -94,11 +72,6 @@ export function actorOf({ config }: CompanyOptions, account: number, request: Fa
   return request.trace === undefined ? actor : { ...actor, trace: request.trace };
 }
 
-/** Tells the position of what was written (design promise 8). */
-export function tellPosition(reply: FastifyReply, position: bigint | null): void {
-  if (position !== null) reply.header('x-parley-position', position.toString());
-}
-
 /**
  * Waits until rows show what this node acknowledged in the workspace, and what `X-Parley-Position` asks for. Marks a stale
  * answer; throws 503 for a position not reached, 400 for what is none.
@@ -108,15 +81,6 @@ export async function waitForRows(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<void> {
-  const asked = request.headers['x-parley-position'];
-  try {
-    const atLeast = asked === undefined ? undefined : await freshness.parsePosition(String(asked));
-    const of: FreshnessOf = { workspace, atLeast };
-    const { stale } = await freshness.waitFor(of);
-    if (stale) reply.header('x-parley-stale', 'true');
-  } catch (error) {
-    if (error instanceof MalformedPositionError || error instanceof PositionAheadError) throw detail(400);
-    if (error instanceof NotReachedError) throw unavailable(error.retryAfterSeconds);
-    throw error;
-  }
+  const atLeast = await fresh.positionAsked(freshness, request, () => detail(400));
+  await fresh.waitForRows(freshness, { workspace, atLeast }, reply, unavailable);
 }

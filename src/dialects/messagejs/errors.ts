@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { DomainError, type ErrorCode } from '../../commands/index.ts';
-import { isConnectionTrouble } from '../../platform/postgres.ts';
+import { clientFault, isStorageAway, secondsUntil, sendRefusal, whereFound } from '../faults.ts';
 
 /** Machine codes of the dialect and the status each goes with (sheet, section 3). */
 export const statusOf = {
@@ -106,10 +106,6 @@ export function tooMany(
   });
 }
 
-function secondsUntil(at: number, now: number): string {
-  return String(Math.max(1, Math.ceil((at - now) / 1_000)));
-}
-
 /** No route of this dialect leads to the chat core: one of its refusals here is a defect. */
 const ofChat: readonly [WireCode, string] = ['INTERNAL_ERROR', 'Internal server error'];
 
@@ -145,6 +141,7 @@ const domainCodes: Readonly<Record<ErrorCode, readonly [WireCode, string]>> = {
   'content-too-long': ofChat,
   'value-invalid': ofChat,
   'replays-under-way': ofChat,
+  'wrong-state': ofChat,
   'rate-limited': ['RATE_LIMIT_EXCEEDED', 'Rate limit exceeded'],
   'quota-exceeded': ['QUOTA_EXCEEDED', 'Monthly quota exceeded'],
   'too-large': ['INVALID_INPUT', 'The text, rendered, is too long'],
@@ -170,49 +167,38 @@ function unavailable(retryAt = 0, now = 0): WireError {
 }
 
 /** Fastify's own refusals: a body that is too large, of no known type, or not what its length says. */
-function frameworkError(error: Error): WireError | null {
-  const { statusCode, code } = error as { statusCode?: unknown; code?: unknown };
-  if (typeof statusCode !== 'number' || statusCode < 400 || statusCode > 499) return null;
+function frameworkError(error: unknown): WireError | null {
+  const status = clientFault(error);
+  if (status === null) return null;
+  const { code } = error as { code?: unknown };
   const text =
-    statusCode === 413
+    status === 413
       ? 'The body is too large'
-      : statusCode === 415
+      : status === 415
         ? 'The content type is not supported'
         : typeof code === 'string' && code.startsWith('FST_')
           ? 'The body is malformed'
           : 'The request is malformed';
-  return new WireError('INVALID_INPUT', text, { status: statusCode });
+  return new WireError('INVALID_INPUT', text, { status });
 }
 
 /** Any error as the dialect answers it. Internals never show. */
 export function wireError(error: unknown, now: number): WireError {
   if (error instanceof WireError) return error;
   if (error instanceof DomainError) return domainError(error, now);
-  // The log's own word for storage that is away; dialects know no log.
-  if (error instanceof Error && error.name === 'LogUnavailableError') return unavailable();
-  if (isConnectionTrouble(error)) return unavailable();
-  const known = error instanceof Error ? frameworkError(error) : null;
-  return known ?? new WireError('INTERNAL_ERROR', 'Internal server error');
+  if (isStorageAway(error)) return unavailable();
+  return frameworkError(error) ?? new WireError('INTERNAL_ERROR', 'Internal server error');
 }
 
 /** The dialect's error handler. */
 export function errorHandler(clock: { now(): number }) {
   return (error: unknown, _request: FastifyRequest, reply: FastifyReply): FastifyReply => {
-    const wire = wireError(error, clock.now());
-    for (const [name, value] of Object.entries(wire.headers)) reply.header(name, value);
-    return reply
-      .code(wire.status)
-      .header('content-type', 'application/json; charset=utf-8')
-      .send(JSON.stringify(wire.body));
+    const refusal = wireError(error, clock.now());
+    return sendRefusal(reply, refusal, refusal.body);
   };
 }
 
 /** `work`'s answer; where it finds nothing, this code. */
-export async function orNotFound<T>(code: WireCode, text: string, work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (error) {
-    if (error instanceof DomainError && error.code === 'not-found') throw new WireError(code, text);
-    throw error;
-  }
+export function orNotFound<T>(code: WireCode, text: string, work: Promise<T>): Promise<T> {
+  return whereFound(work, () => new WireError(code, text));
 }

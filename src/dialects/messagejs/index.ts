@@ -13,6 +13,7 @@
 import type { FastifyInstance } from 'fastify';
 import { type CorsPolicy, originRule } from '../cors.ts';
 import type { Dialect, Refusal } from '../dialect.ts';
+import { checkInHandlers } from '../routes.ts';
 import { analyticsRoutes } from './analytics.ts';
 import { authRoutes } from './auth.ts';
 import { batchRoute } from './batch.ts';
@@ -73,10 +74,7 @@ export function messagejsDialect(options: MessageJsOptions): Dialect {
       app.decorateRequest('messagejsUser', null);
       app.decorateRequest('messagejsKey', null);
       app.setErrorHandler(errorHandler(clock));
-      // Handlers check what comes in themselves: the sheet has an order of errors.
-      app.setValidatorCompiler(() => () => true);
-      app.setSerializerCompiler(() => JSON.stringify);
-      jsonBodies(app);
+      checkInHandlers(app, () => invalid('INVALID_INPUT', 'The body is not valid JSON'));
       const context = createContext(options);
       authRoutes(app, context);
       projectRoutes(app, context);
@@ -91,19 +89,6 @@ export function messagejsDialect(options: MessageJsOptions): Dialect {
       operationsRoutes(app, context);
     },
   };
-}
-
-/** Bodies are JSON. None at all is none, whatever the content type says of it. */
-function jsonBodies(app: FastifyInstance): void {
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
-    if (body === '') return done(null, undefined);
-    try {
-      done(null, JSON.parse(body as string));
-    } catch {
-      done(invalid('INVALID_INPUT', 'The body is not valid JSON'));
-    }
-  });
 }
 
 /** Section 1. Sends come from pages of any site; they carry a key and need no cookie. */

@@ -2,13 +2,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { ACCOUNTS_WORKSPACE } from '../../commands/index.ts';
-import {
-  type Freshness,
-  type FreshnessOf,
-  MalformedPositionError,
-  NotReachedError,
-  PositionAheadError,
-} from '../../readside/freshness.ts';
+import type { Freshness, FreshnessOf } from '../../readside/freshness.ts';
+import * as fresh from '../freshness.ts';
+import { moment, readTime } from '../times.ts';
 import type { DashboardUser } from './credentials.ts';
 import { invalidField, WireError } from './errors.ts';
 
@@ -16,19 +12,11 @@ const defaultLimit = 50;
 const maxLimit = 100;
 
 /** What `X-Parley-Position` asks for. Throws `INVALID_INPUT` for what is no position of the log. */
-export async function positionAsked(
+export function positionAsked(
   freshness: Pick<Freshness, 'parsePosition'>,
   request: FastifyRequest,
 ): Promise<bigint | undefined> {
-  const asked = request.headers['x-parley-position'];
-  if (asked === undefined) return undefined;
-  try {
-    return await freshness.parsePosition(String(asked));
-  } catch (error) {
-    if (error instanceof MalformedPositionError || error instanceof PositionAheadError)
-      throw invalidField('X-Parley-Position', error.message);
-    throw error;
-  }
+  return fresh.positionAsked(freshness, request, (reason) => invalidField('X-Parley-Position', reason));
 }
 
 /** Waits until rows show what they have to: of the user, and of the workspace that is read. Marks a stale answer. */
@@ -44,20 +32,11 @@ export function waitForRows(
 }
 
 /** Waits for rows as `of` says. Marks a stale answer; throws `SERVICE_UNAVAILABLE` for a position not reached. */
-export async function waitFor(
-  freshness: Pick<Freshness, 'waitFor'>,
-  of: FreshnessOf,
-  reply: FastifyReply,
-): Promise<void> {
-  try {
-    const { stale } = await freshness.waitFor(of);
-    if (stale) reply.header('x-parley-stale', 'true');
-  } catch (error) {
-    if (!(error instanceof NotReachedError)) throw error;
-    throw new WireError('SERVICE_UNAVAILABLE', 'The position was not reached in time', {
-      headers: { 'retry-after': String(error.retryAfterSeconds) },
-    });
-  }
+export function waitFor(freshness: Pick<Freshness, 'waitFor'>, of: FreshnessOf, reply: FastifyReply): Promise<void> {
+  return fresh.waitForRows(freshness, of, reply, (retryAfterSeconds) => {
+    const headers = { 'retry-after': String(retryAfterSeconds) };
+    return new WireError('SERVICE_UNAVAILABLE', 'The position was not reached in time', { headers });
+  });
 }
 
 /** A query of an address, each name once or more. */
@@ -123,16 +102,8 @@ export function listAnswer<N extends string, V, T>(
 export function timeAsked(query: Query, name: 'from' | 'to'): number | undefined {
   const given = queryText(query, name);
   if (given === undefined) return undefined;
-  // A plus that was not escaped comes in as a space.
-  const match =
-    /^(\d{4}-\d{2}-\d{2})(?:[Tt ](\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?)(?:[Zz]|([+ -]\d{2}:?\d{2}))?)?$/.exec(given);
-  const [, date = '', clock, offset] = match ?? [];
-  const day = Date.parse(`${date}T00:00:00Z`);
-  const real = match !== null && !Number.isNaN(day) && new Date(day).toISOString().startsWith(date);
-  if (real && clock === undefined) return name === 'from' ? day : day + 86_399_999;
-  const zone = offset === undefined ? 'Z' : offset.replace(' ', '+').replace(/^(...)(\d\d)$/, '$1:$2');
-  const time = real ? Date.parse(`${date}T${clock}${zone}`) : Number.NaN;
-  if (Number.isNaN(time)) throw invalidField(name, 'is not a date or time of ISO 8601');
+  const time = readTime(given, name === 'from' ? 'start' : 'end');
+  if (time === null) throw invalidField(name, 'is not a date or time of ISO 8601');
   return time;
 }
 
@@ -141,7 +112,6 @@ export const pageQuery = z.object({
   limit: z.int().min(1).optional().describe(`More than ${maxLimit} counts as ${maxLimit}`),
   offset: z.int().min(0).optional().describe('How many to pass over'),
 });
-const moment = z.union([z.iso.date(), z.iso.datetime({ offset: true })]);
 /** A range of times, for the document. */
 export const rangeQuery = z.object({
   from: moment.optional().describe('ISO 8601; a bare date is the start of that day, UTC'),

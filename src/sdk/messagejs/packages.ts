@@ -5,7 +5,7 @@
  * In Node, ESM and CJS importers share one instance (`node.mjs` only re-exports `node.cjs`), so that an `init` in one kind of
  * module holds for the other, and `instanceof MessageJSError` is true across both.
  */
-import type { SdkPackage } from '../package.ts';
+import type { Sdk, SdkPackage } from '../package.ts';
 
 const typesMts = './index.d.mts';
 const typesCts = './index.d.cts';
@@ -74,8 +74,8 @@ const alias: SdkPackage = {
   },
 };
 
-/** Both, in the order of their dependency. */
-export const packages: readonly SdkPackage[] = [client, alias];
-
-/** The script that the server offers at `/v1/messagejs.js`, from the folder of the built packages. */
-export const browserFile = '@messagejs/client/messagejs.js';
+export const messagejs: Sdk = {
+  folder: 'messagejs',
+  packages: [client, alias],
+  browserFile: '@messagejs/client/messagejs.js',
+};

@@ -10,6 +10,7 @@
  */
 import { availableParallelism } from 'node:os';
 import { type Bar, figure, type Report, table } from '../report.ts';
+import { step } from '../run.ts';
 import { median } from '../stats.ts';
 import { commandsPerSecond, type Latency, measureLatency } from './latency.ts';
 import { measureProjector, type ProjectorFigures } from './projector.ts';
@@ -75,19 +76,6 @@ async function measure(stage: Stage, only: readonly DistributedPart[]): Promise<
     ...(projector && { projector }),
     ...(long && { long }),
   };
-}
-
-async function step<T>(name: string, work: () => Promise<T>): Promise<T> {
-  const began = performance.now();
-  process.stderr.write(`${name} ... `);
-  try {
-    const result = await work();
-    process.stderr.write(`${((performance.now() - began) / 1_000).toFixed(1)} s\n`);
-    return result;
-  } catch (error) {
-    process.stderr.write('failed\n');
-    throw error;
-  }
 }
 
 function print({ relay, projector, short, long }: Distributed): void {

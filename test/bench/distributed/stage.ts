@@ -1,6 +1,6 @@
 /** What the distributed set-up is measured on: a Postgres with its data on a disk, a Kafka, and a log that is filled here. */
 import { randomUUID } from 'node:crypto';
-import { chmodSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -15,6 +15,7 @@ import { migrate } from '../../../src/platform/migrate.ts';
 import { readsideMigrations } from '../../../src/readside/index.ts';
 import { givenBrokers, startKafka } from '../../support/kafka/kafka.ts';
 import { silentLog } from '../../support/postgres-server.ts';
+import { Closing, workDirectory } from '../run.ts';
 
 /** How much is measured. */
 export interface Effort {
@@ -50,19 +51,12 @@ export interface Stage {
 }
 
 const partitions = 8;
-const signals = ['SIGINT', 'SIGTERM'] as const;
 
 /** Sets everything up. What was started is stopped again when something fails, or at a signal. */
 export async function setStage(effort: Effort, below = tmpdir()): Promise<Stage> {
-  const dir = realpathSync(mkdtempSync(join(below, 'parley-bench-')));
-  chmodSync(dir, 0o711);
-  const closing: (() => unknown)[] = [() => rmSync(dir, { recursive: true, force: true })];
-  const close = async (): Promise<void> => {
-    for (const signal of signals) process.off(signal, interrupted);
-    for (const each of closing.splice(0).reverse()) await each();
-  };
-  const interrupted = (): void => void close().finally(() => process.exit(1));
-  for (const signal of signals) process.once(signal, interrupted);
+  const dir = workDirectory(below);
+  const closing = new Closing();
+  closing.push(() => rmSync(dir, { recursive: true, force: true }));
   try {
     const postgres = await startEmbeddedPostgres({ dataDir: join(dir, 'data'), log: silentLog });
     closing.push(() => postgres.stop());
@@ -87,10 +81,10 @@ export async function setStage(effort: Effort, below = tmpdir()): Promise<Stage>
         topicPrefix: `bench-${randomUUID().slice(0, 8)}`,
         partitions,
       }),
-      close,
+      close: () => closing.close(),
     };
   } catch (error) {
-    await close();
+    await closing.close();
     throw error;
   }
 }

@@ -10,12 +10,12 @@
  * Postgres with all that belongs to it: the projector follows, the dispatcher sends at its fixed rate to the sandbox.
  * While a reference is measured the server is held still, so that its work on what it accepted is not the reference's burden.
  */
-import { chmodSync, mkdtempSync, realpathSync, statfsSync } from 'node:fs';
+import { statfsSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { readPlace } from '../metrics.ts';
 import { canSample, residentBytes, treeBytes } from '../processes.ts';
 import type { Report } from '../report.ts';
+import { step, workDirectory } from '../run.ts';
 import { raisedLimits } from './account.ts';
 import { barsOf } from './bars.ts';
 import { type BatchFigures, measureBatch } from './batch.ts';
@@ -130,26 +130,6 @@ async function measure(stage: Stage, { only, quick }: IngestOptions): Promise<In
 async function memoryOf({ server }: Stage): Promise<Memory> {
   const { head } = await readPlace(server.url);
   return { events: head, serverBytes: residentBytes(server.pid), postgresBytes: treeBytes(server.postgresPid) };
-}
-
-async function step<T>(name: string, work: () => Promise<T>): Promise<T> {
-  const began = performance.now();
-  process.stderr.write(`${name} ... `);
-  try {
-    const result = await work();
-    process.stderr.write(`${((performance.now() - began) / 1_000).toFixed(1)} s\n`);
-    return result;
-  } catch (error) {
-    process.stderr.write('failed\n');
-    throw error;
-  }
-}
-
-/** A new directory that Postgres, which does not run as root, can enter. */
-function workDirectory(below: string): string {
-  const dir = realpathSync(mkdtempSync(join(below, 'parley-bench-')));
-  chmodSync(dir, 0o711);
-  return dir;
 }
 
 const tmpfs = 0x01021994;

@@ -5,6 +5,7 @@ import pg from 'pg';
 import { forkListening, type ListeningChild } from '../children.ts';
 import { LoadGenerator } from '../load-control.ts';
 import { cpuMs, heldStill, machineCpuMs, treeCpuMs } from '../processes.ts';
+import { Closing } from '../run.ts';
 import { type BenchServer, startServer } from '../server.ts';
 import { makeSender, raisedLimits, type Sender } from './account.ts';
 
@@ -84,17 +85,10 @@ export function serverEnv(sandbox: ListeningChild, dispatchRateLimit: number): R
   };
 }
 
-const signals = ['SIGINT', 'SIGTERM'] as const;
-
 /** Sets everything up. What was started is stopped again when something fails, or at a signal. */
 export async function setStage(options: StageOptions): Promise<Stage> {
-  const closing: (() => Promise<void> | void)[] = [() => rmSync(options.dir, { recursive: true, force: true })];
-  const close = async (): Promise<void> => {
-    for (const signal of signals) process.off(signal, interrupted);
-    for (const each of closing.splice(0).reverse()) await each();
-  };
-  const interrupted = (): void => void close().finally(() => process.exit(1));
-  for (const signal of signals) process.once(signal, interrupted);
+  const closing = new Closing();
+  closing.push(() => rmSync(options.dir, { recursive: true, force: true }));
   try {
     const load = new LoadGenerator();
     closing.push(() => load.close());
@@ -121,9 +115,20 @@ export async function setStage(options: StageOptions): Promise<Stage> {
     database.on('error', () => {});
     await database.connect();
     clients.push(database);
-    return { ...options, server, sandbox, bare, load, sender, database, accepted: 0, stopServer, close };
+    return {
+      ...options,
+      server,
+      sandbox,
+      bare,
+      load,
+      sender,
+      database,
+      accepted: 0,
+      stopServer,
+      close: () => closing.close(),
+    };
   } catch (error) {
-    await close();
+    await closing.close();
     throw error;
   }
 }

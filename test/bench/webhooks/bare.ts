@@ -1,8 +1,8 @@
 /**
  * The reference, a process of its own: posts bodies that are signed already, over 32 connections, and stores nothing. Forked;
- * told `{port, bodies}` it prepares and says `{ready}`; told `{go}` it posts them all and says `{done: {cpuMs}}`.
+ * told `{port, bodies, data}` it prepares and says `{ready}`; told `{go}` it posts them all and says `{done: {cpuMs}}`.
  */
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { Pool } from 'undici';
 import { signer } from '../../../src/delivery/webhooks/signature.ts';
 
@@ -11,8 +11,8 @@ const connections = 32;
 let requests: { headers: Record<string, string>; body: Buffer }[] = [];
 let pool: Pool | null = null;
 
-/** The bodies that the other side posts, with numbers of their own. */
-function prepare(count: number): void {
+/** The bodies that the other side posts, with ids of their own. */
+function prepare(count: number, data: object): void {
   const sign = signer(`whsec_${randomBytes(32).toString('base64')}`);
   requests = Array.from({ length: count }, (_, i) => {
     const id = `evt_${randomBytes(16).toString('hex')}`;
@@ -21,10 +21,10 @@ function prepare(count: number): void {
         id,
         event: 'message.created',
         created_at: new Date().toISOString(),
-        data: { message: i, text: 'Hello' },
+        data,
         meta: {
-          client_id: 'client-7',
-          webhook_id: 'webhook-7-1',
+          client_id: randomUUID(),
+          webhook_id: randomUUID(),
           delivery_id: `del_${randomBytes(16).toString('hex')}`,
           attempt: 1,
           position: String(i),
@@ -52,10 +52,10 @@ async function post(): Promise<void> {
   await Promise.all(Array.from({ length: connections }, worker));
 }
 
-process.on('message', async (told: { port?: number; bodies?: number; go?: boolean }) => {
-  if (told.port !== undefined && told.bodies !== undefined) {
+process.on('message', async (told: { port?: number; bodies?: number; data?: object; go?: boolean }) => {
+  if (told.port !== undefined && told.bodies !== undefined && told.data) {
     pool ??= new Pool(`http://127.0.0.1:${told.port}`, { connections, pipelining: 1 });
-    prepare(told.bodies);
+    prepare(told.bodies, told.data);
     process.send?.({ ready: true });
   }
   if (told.go) {

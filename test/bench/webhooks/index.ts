@@ -6,37 +6,55 @@
  *   every delivery; its time, like that of the loop, is the receiver's, from the first request to the last.
  * - The time from the acceptance of an event to its first attempt at a steady rate.
  *
- * Receiver, loop and Parley's side (log, projector and delivery, on an embedded Postgres that syncs) are processes of their own.
+ * The server (`parley start` with its embedded Postgres), the receiver and the loop are processes of their own. Endpoint and
+ * messages are made through ChatAPI; the webhook is switched off while its backlog is posted.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { commandMigrations } from '../../../src/commands/index.ts';
-import { deliveryMigrations } from '../../../src/delivery/index.ts';
-import { feedMigrations } from '../../../src/feed/migrations.ts';
-import { logMigrations } from '../../../src/log/migrations.ts';
-import { migrate } from '../../../src/platform/migrate.ts';
-import { readsideMigrations } from '../../../src/readside/index.ts';
-import { startTestPostgres } from '../../support/postgres-server.ts';
 import { alternate } from '../alternate.ts';
 import { stopChild } from '../children.ts';
-import type { Report } from '../report.ts';
+import { canSample, cpuMs } from '../processes.ts';
+import type { Bar, Report } from '../report.ts';
 import { figure, table } from '../report.ts';
+import { workDirectory } from '../run.ts';
+import { type BenchServer, startServer } from '../server.ts';
 import { median } from '../stats.ts';
+import { type ChatClient, chatClient } from './client.ts';
+
+/** What can be measured. */
+export const webhookParts = ['backlog', 'latency'] as const;
+
+/** How the benchmark runs. */
+export interface WebhookBenchOptions {
+  readonly quick: boolean;
+  readonly only: readonly (typeof webhookParts)[number][];
+  /** Below it the server keeps its data. */
+  readonly dir?: string;
+  readonly profileDir?: string;
+}
 
 /** How much is measured. */
-export interface WebhookEffort {
+interface Effort {
   readonly backlog: number;
   readonly alternations: number;
   readonly perSecond: number;
   readonly seconds: number;
 }
 
-export const fullWebhookEffort: WebhookEffort = { backlog: 20_000, alternations: 5, perSecond: 200, seconds: 30 };
-export const quickWebhookEffort: WebhookEffort = { backlog: 20_000, alternations: 2, perSecond: 200, seconds: 5 };
+const efforts: Readonly<Record<'full' | 'quick', Effort>> = {
+  full: { backlog: 20_000, alternations: 5, perSecond: 200, seconds: 30 },
+  quick: { backlog: 10_000, alternations: 2, perSecond: 200, seconds: 5 },
+};
+/** What differs from the defaults; it is printed. */
+const raised = { CHATAPI_MESSAGE_RATE_LIMIT: '0', OUTBOUND_ALLOW_CIDRS: '127.0.0.0/8' } as const;
 
 const minRatio = 0.5;
 const maxP99Ms = 100;
+const maxReceiverShare = 0.85;
 
 /** One run of one side. */
 interface Run {
@@ -50,8 +68,6 @@ interface Run {
 interface Parleys extends Run {
   /** Until everything stands in the rows, from the first request on. */
   readonly recordedMs: number;
-  /** Events of outcomes. */
-  readonly appends: number;
 }
 
 interface Done {
@@ -61,63 +77,73 @@ interface Done {
   readonly latenciesMs: number[];
 }
 
-/** Runs the benchmark. */
-export async function webhooks(effort: WebhookEffort = fullWebhookEffort): Promise<Report> {
-  const postgres = await startTestPostgres();
-  const children: ChildProcess[] = [];
-  const child = (file: string, ...args: string[]) => {
-    const forked = fork(fileURLToPath(new URL(file, import.meta.url)), args);
-    children.push(forked);
+/** Runs the benchmark. Rejects when anything fails to run. */
+export async function webhooks(options: WebhookBenchOptions): Promise<Report> {
+  if (!canSample) throw new Error('the benchmark reads /proc, which only Linux has');
+  const { quick, only, profileDir } = options;
+  const effort = efforts[quick ? 'quick' : 'full'];
+  const dir = workDirectory(options.dir ?? tmpdir());
+  const closing: (() => unknown)[] = [() => rmSync(dir, { recursive: true, force: true })];
+  const child = (file: string) => {
+    const forked = fork(fileURLToPath(new URL(file, import.meta.url)));
+    closing.push(() => stopChild(forked));
     return forked;
   };
   try {
-    await migrate(postgres.url, [
-      ...logMigrations,
-      ...feedMigrations,
-      ...commandMigrations,
-      ...readsideMigrations,
-      ...deliveryMigrations,
-    ]);
     const receiver = child('./receiver.ts');
     const { port } = await said<{ port: number }>(receiver, 'port');
     const bare = child('./bare.ts');
-    const node = child('./node.ts', postgres.url);
-    await said(node, 'ready');
-    await ask(node, { hook: `http://127.0.0.1:${port}/hook` }, 'hooked');
-    const backlog = await measureBacklog(effort, { receiver, bare, node, port });
-    const latency = await measureLatency(effort, { receiver, node });
+    const profiled = profileDir === undefined ? {} : { profileDir };
+    const server = await startServer({ dataDir: join(dir, 'data'), env: raised, ...profiled });
+    closing.push(() => server.stop());
+    console.log(
+      `webhooks: ${Object.entries(raised)
+        .map(([name, value]) => `${name}=${value}`)
+        .join(' ')}`,
+    );
+    const chat = await chatClient(server.url, `http://127.0.0.1:${port}/hook`);
+    closing.push(() => chat.close());
+    const sides = { receiver, bare, server, chat, port };
+    const backlog = only.includes('backlog') ? await measureBacklog(effort, sides) : null;
+    const latency = only.includes('latency') ? await measureLatency(effort, sides) : null;
     return report(backlog, latency);
   } finally {
-    await Promise.all(children.map(stopChild));
-    await postgres.stop();
+    for (const close of closing.reverse()) await close();
   }
 }
 
 interface Sides {
   readonly receiver: ChildProcess;
   readonly bare: ChildProcess;
-  readonly node: ChildProcess;
+  readonly server: BenchServer;
+  readonly chat: ChatClient;
   readonly port: number;
 }
 
-async function measureBacklog({ backlog, alternations }: WebhookEffort, { receiver, bare, node, port }: Sides) {
-  let recorded = 0;
+async function measureBacklog({ backlog, alternations }: Effort, { receiver, bare, server, chat, port }: Sides) {
+  await chat.switch(false);
+  const data = await chat.sample();
+  let recorded = await chat.recorded();
+  // The sample waits as well.
+  let posted = 1;
   const parley = async (): Promise<Parleys> => {
-    await ask(node, { post: backlog }, 'posted');
+    await chat.post(backlog - posted);
+    posted = 0;
     await ask(receiver, { reset: backlog }, 'reset');
     recorded += backlog;
     const done = said<{ done: Done }>(receiver, 'done');
-    const { switched } = await ask<{ switched: { cpuMs: number } }>(node, { on: true }, 'switched');
+    const usedMs = cpuMs(server.pid);
     const began = performance.now();
-    const stored = ask<{ recorded: { cpuMs: number; appends: number } }>(node, { recorded }, 'recorded');
+    await chat.switch(true);
     const run = runOf((await done).done, backlog);
-    const { cpuMs, appends } = (await stored).recorded;
+    while ((await chat.recorded()) < recorded) await new Promise((resolve) => setTimeout(resolve, 20));
     const recordedMs = performance.now() - began;
-    await ask(node, { on: false }, 'switched');
-    return { ...run, cpuUs: ((cpuMs - switched.cpuMs) * 1_000) / backlog, recordedMs, appends };
+    const cpuUs = ((cpuMs(server.pid) - usedMs) * 1_000) / backlog;
+    await chat.switch(false);
+    return { ...run, cpuUs, recordedMs };
   };
   const loop = async (): Promise<Run> => {
-    await ask(bare, { port, bodies: backlog }, 'ready');
+    await ask(bare, { port, bodies: backlog, data }, 'ready');
     await ask(receiver, { reset: backlog }, 'reset');
     const done = said<{ done: Done }>(receiver, 'done');
     const { done: own } = await ask<{ done: { cpuMs: number } }>(bare, { go: true }, 'done');
@@ -125,23 +151,24 @@ async function measureBacklog({ backlog, alternations }: WebhookEffort, { receiv
   };
   // Once each, unmeasured: code is compiled, connections are made.
   await alternate(1, parley, loop);
-  return alternate(alternations, parley, loop);
+  const measured = await alternate(alternations, parley, loop);
+  await chat.switch(true);
+  return measured;
 }
 
-function runOf({ ms, connections, cpuMs }: Done, count: number): Omit<Run, 'cpuUs'> {
-  return { perSecond: (count * 1_000) / ms, connections, receiverCpuShare: cpuMs / ms };
+function runOf({ ms, connections, cpuMs: usedMs }: Done, count: number): Omit<Run, 'cpuUs'> {
+  return { perSecond: (count * 1_000) / ms, connections, receiverCpuShare: usedMs / ms };
 }
 
-async function measureLatency({ perSecond, seconds }: WebhookEffort, { receiver, node }: Omit<Sides, 'bare' | 'port'>) {
+async function measureLatency({ perSecond, seconds }: Effort, { receiver, chat }: Sides) {
   const count = perSecond * seconds;
-  await ask(node, { on: true }, 'switched');
   await ask(receiver, { reset: perSecond }, 'reset');
   const warm = said(receiver, 'done');
-  await ask(node, { perSecond, seconds: 1 }, 'posted');
+  await chat.postAt(perSecond, 1);
   await warm;
   await ask(receiver, { reset: count, looks: true }, 'reset');
   const done = said<{ done: Done }>(receiver, 'done');
-  await ask(node, { perSecond, seconds }, 'posted');
+  await chat.postAt(perSecond, seconds);
   const sorted = (await done).done.latenciesMs.sort((a, b) => a - b);
   const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
   return { p50Ms: at(0.5), p99Ms: at(0.99), maxMs: sorted.at(-1) ?? 0 };
@@ -150,10 +177,26 @@ async function measureLatency({ perSecond, seconds }: WebhookEffort, { receiver,
 type Backlog = Awaited<ReturnType<typeof measureBacklog>>;
 type Latency = Awaited<ReturnType<typeof measureLatency>>;
 
-function report({ a: parley, b: bare }: Backlog, latency: Latency): Report {
+function report(backlog: Backlog | null, latency: Latency | null): Report {
+  const ratio = backlog && printBacklog(backlog);
+  if (latency) {
+    const ms = [latency.p50Ms, latency.p99Ms, latency.maxMs].map(figure).join(', ');
+    console.log(`accept to first attempt: p50, p99, most: ${ms} ms`);
+  }
+  const bars: Bar[] = [];
+  if (ratio !== null) bars.push({ name: 'webhooks: backlog, ratio', value: ratio, bound: 'at least', limit: minRatio });
+  if (latency) {
+    const name = 'webhooks: accept to first attempt, p99';
+    bars.push({ name, value: latency.p99Ms, bound: 'at most', limit: maxP99Ms, unit: ' ms' });
+  }
+  const ratios: Record<string, number> = ratio === null ? {} : { backlog: ratio };
+  return { name: 'webhooks', ratios, samples: { parley: backlog?.a, bare: backlog?.b, latency }, bars };
+}
+
+/** Answers the ratio. */
+function printBacklog({ a: parley, b: bare }: Backlog): number {
   const of = <R extends Run>(runs: readonly R[], value: (run: R) => number) => median(runs.map(value));
   const rate = (runs: readonly Run[]) => of(runs, ({ perSecond }) => perSecond);
-  const ratio = rate(parley) / rate(bare);
   const row = (name: string, runs: readonly Run[]) => [
     name,
     figure(rate(runs)),
@@ -166,26 +209,10 @@ function report({ a: parley, b: bare }: Backlog, latency: Latency): Report {
   console.log(
     `all of it recorded and in the rows after ${figure(of(parley, ({ recordedMs }) => recordedMs))} ms (median)`,
   );
-  const ms = [latency.p50Ms, latency.p99Ms, latency.maxMs].map(figure).join(', ');
-  console.log(`accept to first attempt: p50, p99, most: ${ms} ms`);
   const busiest = Math.max(...[...parley, ...bare].map(({ receiverCpuShare }) => receiverCpuShare));
-  if (busiest > 0.85)
+  if (busiest > maxReceiverShare)
     console.log(`WARNING: the receiver used ${figure(busiest * 100)} % of a core: it may be the limit`);
-  return {
-    name: 'webhooks',
-    ratios: { backlog: ratio },
-    samples: { parley, bare, latency },
-    bars: [
-      { name: 'webhooks: backlog, ratio', value: ratio, bound: 'at least', limit: minRatio },
-      {
-        name: 'webhooks: accept to first attempt, p99',
-        value: latency.p99Ms,
-        bound: 'at most',
-        limit: maxP99Ms,
-        unit: ' ms',
-      },
-    ],
-  };
+  return rate(parley) / rate(bare);
 }
 
 /** Tells a process something and waits for what it says under a name. */

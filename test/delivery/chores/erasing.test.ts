@@ -2,6 +2,7 @@ import pg from 'pg';
 import t, { type Test } from 'tap';
 import { compareWithRebuild } from '../../../src/readside/index.ts';
 import { deliveryWorld, makeProject, owner, type Project, recipients, type World } from '../world.ts';
+import { crashAt } from './crash.ts';
 
 /** The names of streams under which the log still has content. */
 async function streamsWithContent(world: World, like: string): Promise<string[]> {
@@ -181,23 +182,7 @@ for (const failsAt of [1, 2, 3, 7]) {
     const project = await makeProject(world.node);
     const dispatches = await project.send(...recipients(6));
     await world.node.workspaces.deleteProject(owner, project.workspace);
-    // Stands still at that stream for ever, as a process does that was killed there.
-    let erasures = 0;
-    const { promise: reached, resolve } = Promise.withResolvers<void>();
-    const first = world.node.deliver({
-      erase: async (streams) => {
-        const left = Math.max(0, failsAt - 1 - erasures);
-        erasures += Math.min(left, streams.length);
-        await world.node.log.erase(streams.slice(0, left));
-        if (streams.length <= left) return;
-        resolve();
-        throw new Error('the process ends here');
-      },
-    });
-    await reached;
-    await first.stop();
-    const second = await world.openNode();
-    second.deliver();
+    await crashAt(world, failsAt);
     await untilBlank(world, [...Object.values(streamsOf(project)), ...dispatches.map((id) => `dispatch-${id}`)]);
     await sameAsRebuilt(t, world);
   });

@@ -20,6 +20,7 @@ import { IdSpeller } from '../../../src/platform/ids.ts';
 import { openPool } from '../../../src/platform/postgres.ts';
 import { compareWithRebuild } from '../../../src/readside/index.ts';
 import { deliveryWorld, type World } from '../world.ts';
+import { crashAt } from './crash.ts';
 
 const secret = (filler: number) => Buffer.alloc(32, filler);
 
@@ -224,23 +225,7 @@ for (const failsAt of [1, 2, 4]) {
     const room = await c.room();
     const said = await Promise.all(Array.from({ length: 6 }, (_, i) => c.say(c.ada, room, `whisper ${i}`)));
     await c.rooms.delete(c.ada, room, { erase: true });
-    // Stands still at that stream for ever, as a process does that was killed there.
-    let erasures = 0;
-    const { promise: reached, resolve } = Promise.withResolvers<void>();
-    const first = world.node.deliver({
-      erase: async (names) => {
-        const left = Math.max(0, failsAt - 1 - erasures);
-        erasures += Math.min(left, names.length);
-        await world.node.log.erase(names.slice(0, left));
-        if (names.length <= left) return;
-        resolve();
-        throw new Error('the process ends here');
-      },
-    });
-    await reached;
-    await first.stop();
-    const second = await world.openNode();
-    second.deliver();
+    await crashAt(world, failsAt);
     await untilErased(world, [...messageStreams(c, said), streams.room(c.workspace, room)]);
     t.notOk(await logSays(world, 'whisper'));
     await sameAsRebuilt(t, world);
@@ -321,5 +306,14 @@ t.test('pages are of one room, and no larger than an event may be', (t) => {
     [2, 2, 2, 2, 2],
   );
   for (const page of large) t.ok(JSON.stringify(page.data).length < 256 * 1024);
+  const alone = [1, 2, 3, 4].map((message) => {
+    const { item: of, ...place } = item(message, 0);
+    return { ...place, item: message === 4 || message === 1 ? of : { ...of, deletedPosition: String(message) } };
+  });
+  t.same(
+    messagesErased(alone).map(({ data }) => data.items.map(({ message }) => message)),
+    [[1], [2], [3], [4]],
+    'one that was deleted by itself is told by itself',
+  );
   t.end();
 });

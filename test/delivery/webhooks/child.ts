@@ -1,6 +1,6 @@
 /** A process that delivers webhooks until it is killed: `node child.ts <database url> [sole]`. Says `ready` when it has begun. */
 import { codec } from '../../../schemas/index.ts';
-import { CommandDoor, IdAllocator, WebhookCommands } from '../../../src/commands/index.ts';
+import { CommandDoor, IdAllocator, Idempotency, WebhookCommands } from '../../../src/commands/index.ts';
 import { startWebhooks } from '../../../src/delivery/index.ts';
 import { openTailFeed } from '../../../src/feed/tail.ts';
 import { openPostgresLog } from '../../../src/log/postgres.ts';
@@ -22,6 +22,7 @@ await door.start();
 const guard = outboundGuard({ allowCidrs: ['127.0.0.0/8'] });
 const ids = new IdAllocator(pool, async () => 0);
 const sealer = new Sealer([Buffer.alloc(32, 3)]);
+const idempotency = new Idempotency({ clock: systemClock, nameKey: Buffer.alloc(32, 1) });
 const webhooks = startWebhooks({
   feed,
   history: log,
@@ -29,7 +30,7 @@ const webhooks = startWebhooks({
   read: readPool(url),
   work: pool,
   projected: projector,
-  commands: new WebhookCommands({ door, ids, sealer, guard, eventNames: new Set(['message.created']) }),
+  commands: new WebhookCommands({ door, ids, idempotency, sealer, guard, eventNames: new Set(['message.created']) }),
   dialect: testDialect,
   guard,
   clock: systemClock,

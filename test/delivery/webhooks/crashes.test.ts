@@ -1,26 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { compareWithRebuild } from '../../../src/readside/index.ts';
+import { kill, startChild } from '../children.ts';
 import { type Receiver, receiver } from './receiver.ts';
 import { allSettled, type World, webhookWorld } from './world.ts';
 
 const program = fileURLToPath(new URL('./child.ts', import.meta.url));
-
-async function startChild(t: Test, world: World, sole: boolean): Promise<ChildProcess> {
-  const args = [program, world.url, ...(sole ? ['sole'] : [])];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  t.teardown(() => child.kill('SIGKILL'));
-  await once(child.stdout ?? child, 'data');
-  return child;
-}
-
-async function kill(child: ChildProcess): Promise<void> {
-  const ended = once(child, 'exit');
-  child.kill('SIGKILL');
-  await ended;
-}
 
 /** Positions that arrived although the log had them as delivered by then: by the clock that both share. */
 function sentAgain(world: World, target: Receiver): string[] {
@@ -38,6 +23,7 @@ function sentAgain(world: World, target: Receiver): string[] {
 for (const sole of [true, false]) {
   t.test(`killed in the middle, again and again (${sole ? 'alone' : 'one of several'})`, async (t) => {
     const world = await webhookWorld(t);
+    const args = [world.url, ...(sole ? ['sole'] : [])];
     const target = await receiver(t, (_, response) => {
       setTimeout(() => response.writeHead(200).end(), 5);
       return undefined;
@@ -45,11 +31,11 @@ for (const sole of [true, false]) {
     await world.hook(target.url);
     const numbers = await world.post(1_200);
     for (const after of [1, 400]) {
-      const child = await startChild(t, world, sole);
+      const child = await startChild(t, program, args);
       await target.count(target.got.length + after);
       await kill(child);
     }
-    const last = await startChild(t, world, sole);
+    const last = await startChild(t, program, args);
     await allSettled(world);
     await kill(last);
     t.same(

@@ -47,7 +47,7 @@ function scanner(log: ReturnType<typeof history>) {
   const onTrouble = (error: unknown) => {
     throw error;
   };
-  return new Scanner({ history: log, dialect: testDialect, signal, onTrouble });
+  return new Scanner({ history: log, dialect: testDialect, reached: { until: async () => {} }, signal, onTrouble });
 }
 
 t.test('one page serves all whom it can, and nobody loses what stands before it', async (t) => {

@@ -5,45 +5,29 @@ import { codec } from '../../../schemas/index.ts';
 import {
   type Actor,
   CommandDoor,
-  commandMigrations,
   IdAllocator,
+  Idempotency,
   WebhookCommands,
   type WebhookInput,
   WorkspaceCommands,
 } from '../../../src/commands/index.ts';
 import {
   defaultWebhookSchedule,
-  deliveryMigrations,
   startWebhooks,
   type Webhooks,
   type WebhooksOptions,
 } from '../../../src/delivery/index.ts';
-import { feedMigrations } from '../../../src/feed/migrations.ts';
 import { openTailFeed } from '../../../src/feed/tail.ts';
-import { logMigrations } from '../../../src/log/migrations.ts';
 import { openPostgresLog, type PostgresLog } from '../../../src/log/postgres.ts';
 import { type Clock, systemClock } from '../../../src/platform/clock.ts';
 import { Sealer } from '../../../src/platform/crypto.ts';
 import { IdSpeller } from '../../../src/platform/ids.ts';
-import { migrate } from '../../../src/platform/migrate.ts';
 import { type OutboundGuard, outboundGuard } from '../../../src/platform/outbound-guard.ts';
 import { openPool } from '../../../src/platform/postgres.ts';
-import { type Projector, readPool, readsideMigrations, startProjector } from '../../../src/readside/index.ts';
+import { type Projector, readPool, startProjector } from '../../../src/readside/index.ts';
 import { testDatabase } from '../../support/postgres.ts';
-import { Journal, silent } from '../world.ts';
+import { Journal, silent, template } from '../world.ts';
 import { postMessages, testDialect } from './events.ts';
-
-const template = {
-  name: 'webhooks',
-  build: (url: string) =>
-    migrate(url, [
-      ...logMigrations,
-      ...feedMigrations,
-      ...commandMigrations,
-      ...readsideMigrations,
-      ...deliveryMigrations,
-    ]),
-};
 
 /** The sheet's schedule; between failures in a row no pause, so that tests say when time passes. */
 export const testSchedule = { ...defaultWebhookSchedule, attemptTimeoutMs: 5_000, pauseMs: { first: 1, most: 1 } };
@@ -178,7 +162,8 @@ async function openNode({ t, url, read, projector, guard }: NodeParts, clock: Cl
   });
   const ids = new IdAllocator(pool, async (_, kind) => (kind === 'workspace' ? 6 : 0));
   const sealer = new Sealer([secretKey(3)]);
-  const commands = new WebhookCommands({ door, ids, sealer, guard, eventNames });
+  const idempotency = new Idempotency({ clock: systemClock, nameKey: secretKey(1) });
+  const commands = new WebhookCommands({ door, ids, idempotency, sealer, guard, eventNames });
   const speller = new IdSpeller(secretKey(2));
   const workspaces = new WorkspaceCommands({ door, ids, sealer, speller, nameKey: secretKey(1) });
   const options: WebhooksOptions = {

@@ -5,7 +5,7 @@ import { fuzz } from '../fuzz-run.ts';
 import { startHarness } from './harness.ts';
 
 t.test('ChatAPI answers as its document says', async (t) => {
-  const chat = await startHarness(t, { CHATAPI_MESSAGE_RATE_LIMIT: '0' });
+  const chat = await startHarness(t, { CHATAPI_MESSAGE_RATE_LIMIT: '0', OUTBOUND_ALLOW_CIDRS: '127.0.0.0/8' });
   const client = await chat.client();
   const other = await chat.client('Other');
   const [ann, ben] = [await chat.user(client), await chat.user(client)];
@@ -17,6 +17,11 @@ t.test('ChatAPI answers as its document says', async (t) => {
   ];
   const [own = ''] = rooms;
   const messages = await Promise.all(['one', 'two', 'three'].map((content) => chat.message(ann.key, own, content)));
+  // Nobody listens there: what is posted to it comes to nothing at once.
+  const url = 'http://127.0.0.1:9/hook';
+  const hook = async (key: string) =>
+    (await chat.created('/webhooks', { url, events: ['client.updated'] }, key)).str('data.id');
+  const webhooks = [await hook(client.key), await hook(client.key), await hook(other.key)];
   const bearer = (key: string) => ({ authorization: `Bearer ${key}` });
   const keys = [bearer(client.key), bearer(client.key), bearer(ann.key), bearer(ann.key), bearer(ben.key)];
   const users = [ann.id, ben.id, (await chat.user(other)).id];
@@ -31,6 +36,19 @@ t.test('ChatAPI answers as its document says', async (t) => {
       user_id: [...users, 'profile'],
       sender_id: users,
       email: [ann.email, 'new@example.com', 'newer@example.com'],
+      webhook_id: webhooks,
+      room_filters: rooms,
+      events: ['message.created', 'room.joined'],
+      event: ['message.created'],
+      url: [url, 'http://10.0.0.1/'],
+      host: ['127.0.0.1', '10.0.0.1'],
+      base_url: ['http://127.0.0.1:9/v3'],
+      default_from_email: ['me@example.com'],
+      region: ['us-east-1'],
+      domain: ['mg.example.com'],
+      delivery_id: [`del_${'0'.repeat(32)}`],
+      from_position: ['0', '1'],
+      since: ['2026-01-01T00:00:00Z'],
       message_type: ['text', 'image', 'mine'],
       sort: ['created_at', 'name'],
       start_date: ['2026-01-01', '2026-01-01T00:00:00Z'],

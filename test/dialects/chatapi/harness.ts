@@ -31,7 +31,11 @@ export interface Harness extends Product {
 
 /** Starts it all, with these variables beside the ones every test has; stopped when the test ends. */
 export async function startHarness(test: Test, env: Readonly<Record<string, string>> = {}): Promise<Harness> {
-  const product = await startProduct(test, 'chatapi', { CHATAPI_AUTH_RATE_LIMIT: '0', ...env });
+  return harnessOf(await startProduct(test, 'chatapi', { CHATAPI_AUTH_RATE_LIMIT: '0', ...env }));
+}
+
+/** The short ways of a product. */
+export function harnessOf(product: Product): Harness {
   const { created } = product;
   let people = 0;
   return {

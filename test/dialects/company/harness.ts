@@ -1,12 +1,11 @@
 /** The whole product in process, asked as Company's clients ask it; every answer is held against the dialect's document. */
-import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type { Test } from 'tap';
 import { WebSocket } from 'ws';
-import { loadConfig } from '../../../src/platform/config.ts';
 import { type Parley, startParley } from '../../../src/wiring/index.ts';
 import { testDatabase } from '../../support/postgres.ts';
 import { stackOfRun, stackVariables } from '../../support/stack.ts';
+import { testConfig } from '../config.ts';
 import { type Document, Judge } from '../fuzz.ts';
 
 /** An answer. */
@@ -38,26 +37,12 @@ export interface Harness {
   socket(token: string, query?: string): Promise<Peer>;
 }
 
-/** Known to tests that forge tokens. */
-export const jwtSecret = 'a secret of thirty-two characters or more';
-
 /** Starts it all; stopped when the test ends. */
 export async function startHarness(test: Test, env: Readonly<Record<string, string>> = {}): Promise<Harness> {
   const variables = await stackVariables(test, stackOfRun());
   if (variables === null) throw new Error('this stack cannot be run here');
   const { url: databaseUrl } = await testDatabase(test);
-  const config = loadConfig({
-    DATABASE_URL: databaseUrl,
-    JWT_SECRET: jwtSecret,
-    ENCRYPTION_KEY: randomBytes(32).toString('hex'),
-    ID_KEY: randomBytes(32).toString('hex'),
-    PORT: '0',
-    HOST: '127.0.0.1',
-    LOG_LEVEL: 'fatal',
-    SHUTDOWN_TIMEOUT: '1s',
-    ...variables,
-    ...env,
-  });
+  const config = testConfig(databaseUrl, { ...variables, ...env });
   const parley = await startParley(config, { sandbox: false, env: {} });
   test.teardown(() => parley.close());
   const document = (await (await fetch(`${parley.url}/openapi/company.json`)).json()) as Document;

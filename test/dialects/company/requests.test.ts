@@ -1,7 +1,8 @@
 import { SignJWT } from 'jose';
 import t from 'tap';
 import { smtpServer } from '../../delivery/email/world.ts';
-import { jwtSecret, startHarness } from './harness.ts';
+import { jwtSecret } from '../config.ts';
+import { startHarness } from './harness.ts';
 
 const john = { name: 'John', subname: 'Doe', email: 'john@mail.com', job: 'CEO' };
 const blank = ["can't be blank"];

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { isRetriedStatus, parseRetryAfter, retryDelayMs } from '../../../src/sdk/messagejs/retry.ts';
+import { isRetriedStatus, parseRetryAfter, retryDelayMs } from '../../src/sdk/shared/retry.ts';
 
 t.test('429 and 5xx are retried, nothing else', async (t) => {
   for (const status of [429, 500, 502, 503, 504, 599]) t.ok(isRetriedStatus(status), `${status}`);

@@ -4,7 +4,10 @@ interface Waiting<Item, Answer> {
   readonly reject: (error: unknown) => void;
 }
 
-/** What many ask for, put into few calls: whatever comes in while one is under way goes out with the next. */
+/**
+ * What many ask for, put into few calls: while one call is under way whatever comes in waits, and goes out together with
+ * the next. Who asks alone waits for nobody.
+ */
 export class Gather<Item, Answer> {
   readonly #maxItems: number;
   readonly #call: (items: Item[]) => Promise<readonly Answer[]>;
@@ -17,6 +20,7 @@ export class Gather<Item, Answer> {
     this.#call = call;
   }
 
+  /** Items that wait for the call under way to end. */
   get waiting(): number {
     return this.#waiting.length;
   }
@@ -26,6 +30,7 @@ export class Gather<Item, Answer> {
       this.#waiting.push({ item, resolve, reject });
       if (this.#busy) return;
       this.#busy = true;
+      // What the same turn of the event loop asks goes along.
       queueMicrotask(() => void this.#run());
     });
   }

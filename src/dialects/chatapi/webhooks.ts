@@ -1,0 +1,399 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import {
+  type DeliveryView,
+  findDeadLetter,
+  findWebhook,
+  listDeadLetters,
+  listWebhooks,
+  type WebhookView,
+} from '../../../projections/webhooks/queries.ts';
+import type { Changed, WebhookChanges, WebhookInput, WebhookState } from '../../commands/index.ts';
+import { type Context, keyedBy, known, orNotFound } from './context.ts';
+import { type Caller, callerOf } from './credentials.ts';
+import { invalidField, notFound } from './errors.ts';
+import {
+  listQuery,
+  pageAsked,
+  pageQuery,
+  percentOf,
+  positionOf,
+  queryFlag,
+  queryOf,
+  queryText,
+  sortAsked,
+  waitForRows,
+} from './reading.ts';
+import type { Renderer } from './rendering.ts';
+import { addRoute, iso, isoOrNull, param, tellPosition } from './routes.ts';
+import { webhookEventNames } from './webhook-events.ts';
+import * as shapes from './webhook-wire.ts';
+import * as wire from './wire.ts';
+
+const tags = ['Webhooks'];
+const access = { who: 'master' } as const;
+const columns = { created_at: 'created' } as const;
+const one = '/webhooks/:webhook_id';
+
+/** Routes of the sheet's section 13 about endpoints; those about their deliveries follow below. */
+export function webhookRoutes(app: FastifyInstance, context: Context, render: Renderer): void {
+  const { webhooks, db, freshness } = context.options;
+  const show = new WebhookRenderer(context);
+
+  addRoute(app, context, {
+    method: 'POST',
+    path: '/webhooks',
+    summary: 'Create a webhook',
+    description: 'What happens from here on is posted to it, signed. The answer shows the secret.',
+    tags,
+    access,
+    keyed: true,
+    body: shapes.createWebhookBody,
+    answers: { 201: wire.one(shapes.webhookCreated) },
+    refusals: [404],
+    async handler(request, reply) {
+      const { actor, workspace } = callerOf(request);
+      const keyed = keyedBy(request, 'POST /webhooks');
+      const body = wire.readBody(shapes.createWebhookBody, request.body);
+      const input: WebhookInput = {
+        url: body.url,
+        events: body.events,
+        secret: body.secret ?? null,
+        customHeaders: body.custom_headers ?? {},
+        roomFilters: roomsOf(context, workspace, body.room_filters),
+        meta: body.meta ?? null,
+      };
+      const { state, secret, position } = await webhooks.createOnce(actor, input, keyed);
+      // What the key made is gone again.
+      if (!state.exists) throw notFound('Webhook');
+      tellPosition(reply, position);
+      reply.code(201);
+      return render.one({ ...show.written(state, null), secret });
+    },
+  });
+
+  addRoute(app, context, {
+    method: 'GET',
+    path: '/webhooks',
+    summary: 'List the webhooks',
+    tags,
+    access,
+    query: listQuery(columns).extend({
+      is_active: z.boolean().optional(),
+      event: z.enum(webhookEventNames).optional().describe('Those that ask for it'),
+    }),
+    answers: { 200: wire.list(shapes.webhookShown) },
+    async handler(request, reply) {
+      const caller = callerOf(request);
+      const query = queryOf(request);
+      const page = pageAsked(query);
+      const { order } = sortAsked(query, columns);
+      const isActive = queryFlag(query, 'is_active');
+      const event = queryText(query, 'event');
+      if (event !== undefined && !webhookEventNames.some((name) => name === event))
+        throw invalidField('event', 'Must be the name of an event');
+      await waitForRows(freshness, caller, reply);
+      const filter = { order, ...(isActive !== undefined && { isActive }), ...(event !== undefined && { event }) };
+      const { items, total } = await listWebhooks(db, caller.workspace, page, filter);
+      return render.list(
+        items.map((view) => show.webhook(view)),
+        page,
+        total,
+      );
+    },
+  });
+
+  addRoute(app, context, {
+    method: 'GET',
+    path: one,
+    summary: 'A webhook',
+    tags,
+    access,
+    answers: { 200: wire.one(shapes.webhookShown) },
+    refusals: [404],
+    handler: async (request, reply) => render.one(show.webhook(await shownWebhook(context, request, reply))),
+  });
+
+  addRoute(app, context, {
+    method: 'PUT',
+    path: one,
+    summary: 'Change a webhook',
+    description: 'Made active, it gets what was open and what happened meanwhile.',
+    tags,
+    access,
+    body: shapes.changeWebhookBody,
+    answers: { 200: wire.one(shapes.webhookShown) },
+    refusals: [404],
+    async handler(request, reply) {
+      const caller = callerOf(request);
+      const webhook = webhookOfPath(context, request, caller);
+      const body = wire.readBody(shapes.changeWebhookBody, request.body);
+      return changed(caller, webhook, changesOf(context, caller.workspace, body), reply);
+    },
+  });
+
+  for (const [word, isActive, summary] of [
+    ['activate', true, 'Make a webhook active'],
+    ['deactivate', false, 'Switch a webhook off: nothing is sent, and nothing is lost'],
+  ] as const) {
+    addRoute(app, context, {
+      method: 'POST',
+      path: `${one}/${word}`,
+      summary,
+      tags,
+      access,
+      answers: { 200: wire.one(shapes.webhookShown) },
+      refusals: [404],
+      async handler(request, reply) {
+        const caller = callerOf(request);
+        return changed(caller, webhookOfPath(context, request, caller), { isActive }, reply);
+      },
+    });
+  }
+
+  addRoute(app, context, {
+    method: 'DELETE',
+    path: one,
+    summary: 'Delete a webhook',
+    tags,
+    access,
+    answers: { 204: wire.nothing },
+    refusals: [404],
+    async handler(request, reply) {
+      const caller = callerOf(request);
+      const { actor, workspace } = caller;
+      const webhook = webhookOfPath(context, request, caller);
+      tellPosition(reply, await orNotFound('Webhook', webhooks.deleteWebhook(actor, workspace, webhook)));
+      return reply.code(204).send();
+    },
+  });
+
+  async function changed(caller: Caller, webhook: number, changes: WebhookChanges, reply: FastifyReply) {
+    const { actor, workspace } = caller;
+    const work: Promise<Changed<WebhookState>> = webhooks.changeWebhook(actor, workspace, webhook, changes);
+    const { state, position } = await orNotFound('Webhook', work);
+    tellPosition(reply, position);
+    return render.one(show.written(state, await findWebhook(db, workspace, webhook)));
+  }
+
+  deliveryRoutes(app, context, render, show);
+}
+
+/** Routes about what leaves: tests, figures, dead letters, replays. */
+function deliveryRoutes(app: FastifyInstance, context: Context, render: Renderer, show: WebhookRenderer): void {
+  const { options, spelling } = context;
+  const { webhooks, webhookTests, db, freshness } = options;
+
+  addRoute(app, context, {
+    method: 'POST',
+    path: `${one}/test`,
+    summary: 'Post a test event to a webhook now',
+    description: 'An event `webhook.test`, signed as any. It is made once, counts for nothing, and is not recorded.',
+    tags,
+    access,
+    answers: { 200: wire.one(shapes.webhookTested) },
+    refusals: [404],
+    async handler(request) {
+      const caller = callerOf(request);
+      const webhook = webhookOfPath(context, request, caller);
+      const state = await orNotFound('Webhook', webhooks.webhook(caller.workspace, webhook));
+      const { status, error, tookMs } = await webhookTests.test(state);
+      const answer = { status_code: status, error, response_time_ms: Math.round(tookMs) };
+      return render.one({ success: error === null, ...answer });
+    },
+  });
+
+  addRoute(app, context, {
+    method: 'GET',
+    path: `${one}/analytics`,
+    summary: 'How deliveries to a webhook went',
+    tags,
+    access,
+    answers: { 200: wire.one(shapes.webhookAnalytics) },
+    refusals: [404],
+    async handler(request, reply) {
+      const view = await shownWebhook(context, request, reply);
+      const { workspace, webhook, delivered, failed } = view;
+      const dead = await listDeadLetters(db, workspace, webhook, { limit: 0, offset: 0 });
+      return render.one({
+        webhook_id: spelling.webhook(workspace, webhook),
+        total_deliveries: delivered + failed,
+        successful_deliveries: delivered,
+        failed_deliveries: failed,
+        success_rate: percentOf(delivered, delivered + failed),
+        dead_letters: dead.total,
+        failure_count: view.failureCount,
+        last_delivery_at: isoOrNull(view.lastDeliveryAt),
+      });
+    },
+  });
+
+  addRoute(app, context, {
+    method: 'GET',
+    path: `${one}/dead-letters`,
+    summary: 'Deliveries that used up their attempts',
+    tags,
+    access,
+    query: pageQuery,
+    answers: { 200: wire.list(shapes.deadLetter) },
+    refusals: [404],
+    async handler(request, reply) {
+      const page = pageAsked(queryOf(request));
+      const { workspace, webhook } = await shownWebhook(context, request, reply);
+      const { items, total } = await listDeadLetters(db, workspace, webhook, page);
+      return render.list(
+        items.map((view) => show.deadLetter(view)),
+        page,
+        total,
+      );
+    },
+  });
+
+  addRoute(app, context, {
+    method: 'POST',
+    path: `${one}/dead-letters/:delivery_id/redrive`,
+    summary: 'Try a dead letter again',
+    tags,
+    access,
+    answers: { 202: wire.one(shapes.redriven) },
+    refusals: [404],
+    async handler(request, reply) {
+      const { actor } = callerOf(request);
+      const { workspace, webhook } = await shownWebhook(context, request, reply);
+      const id = param(request, 'delivery_id');
+      const dead = /^del_[0-9a-f]{32}$/.test(id) ? await findDeadLetter(db, workspace, webhook, id) : null;
+      if (!dead) throw notFound('Dead letter');
+      const work = webhooks.redriveDelivery(actor, workspace, webhook, id);
+      tellPosition(reply, (await orNotFound('Webhook', work)).position);
+      reply.code(202);
+      return render.one({ webhook_id: spelling.webhook(workspace, webhook), delivery_id: id });
+    },
+  });
+
+  addRoute(app, context, {
+    method: 'POST',
+    path: `${one}/replay`,
+    summary: 'Post past events once more',
+    description:
+      'Everything after a position, or since a time, up to now, by the `events` and `room_filters` of today, beside what ' +
+      'happens meanwhile. Events keep their `id`.',
+    tags,
+    access,
+    body: shapes.replayBody,
+    answers: { 202: wire.one(shapes.replayAccepted) },
+    refusals: [404],
+    async handler(request, reply) {
+      const caller = callerOf(request);
+      const { actor, workspace } = caller;
+      const webhook = webhookOfPath(context, request, caller);
+      const { from_position: position, since, until } = wire.readBody(shapes.replayBody, request.body);
+      await orNotFound('Webhook', webhooks.webhook(workspace, webhook));
+      const from = position == null ? null : await positionOf(freshness, 'from_position', String(position));
+      const times = { since: timeOf(since), until: timeOf(until) };
+      const asked = await orNotFound('Webhook', webhooks.requestReplay(actor, workspace, webhook, { from, ...times }));
+      tellPosition(reply, asked.position);
+      reply.code(202);
+      return render.one({
+        webhook_id: spelling.webhook(workspace, webhook),
+        replay: asked.replay,
+        from_position: from === null ? null : String(from),
+        since: isoOrNull(times.since),
+        until: isoOrNull(times.until),
+      });
+    },
+  });
+}
+
+/** Shows webhooks. */
+class WebhookRenderer {
+  readonly #spelling: Context['spelling'];
+
+  constructor({ spelling }: Context) {
+    this.#spelling = spelling;
+  }
+
+  /** From rows. */
+  webhook(view: Omit<WebhookView, 'delivered' | 'failed'>) {
+    const { workspace, events, headerNames, roomFilters } = view;
+    return {
+      id: this.#spelling.webhook(workspace, view.webhook),
+      client_id: this.#spelling.client(workspace),
+      url: view.url,
+      events,
+      is_active: view.isActive,
+      custom_headers: Object.fromEntries(headerNames.map((name) => [name, shapes.hiddenValue])),
+      room_filters: roomFilters.map((room) => this.#spelling.room(workspace, room)),
+      meta: view.meta,
+      last_delivery_at: isoOrNull(view.lastDeliveryAt),
+      failure_count: view.failureCount,
+      created_at: iso(view.createdAt),
+      updated_at: iso(view.updatedAt),
+    };
+  }
+
+  /** As it was just written; what became of its deliveries only rows know. */
+  written(state: WebhookState, row: WebhookView | null) {
+    const { lastDeliveryAt = null, failureCount = 0 } = row ?? {};
+    // Made active, it begins anew.
+    const begins = state.isActive && row?.isActive === false;
+    return this.webhook({ ...state, lastDeliveryAt, failureCount: begins ? 0 : failureCount });
+  }
+
+  deadLetter(view: DeliveryView) {
+    return {
+      delivery_id: view.delivery,
+      event: view.event,
+      position: String(view.position),
+      attempts: view.attempts,
+      status_code: view.status,
+      error: view.error,
+      last_attempt_at: iso(view.lastAttemptAt),
+    };
+  }
+}
+
+type ChangeBody = z.output<typeof shapes.changeWebhookBody>;
+
+function changesOf(context: Context, workspace: number, body: ChangeBody): WebhookChanges {
+  const { url, events, secret, custom_headers: headers, room_filters: rooms, meta, is_active: isActive } = body;
+  return {
+    url,
+    events,
+    secret,
+    meta,
+    isActive,
+    ...(rooms !== undefined && { roomFilters: roomsOf(context, workspace, rooms) }),
+    ...(headers !== undefined && { customHeaders: headersAsked(headers ?? {}) }),
+  };
+}
+
+function headersAsked(headers: Readonly<Record<string, string>>): Record<string, string | null> {
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name, value === shapes.hiddenValue ? null : value]),
+  );
+}
+
+/** Rooms by number. Throws 404 for what is no room of this client. */
+function roomsOf({ spelling }: Context, workspace: number, ids: readonly string[] | null | undefined): number[] {
+  return [...new Set((ids ?? []).map((id) => known(spelling.readRoom(workspace, id), 'Room')))];
+}
+
+function timeOf(text: string | null | undefined): number | null {
+  return text == null ? null : Date.parse(text);
+}
+
+/** The webhook that the path names. */
+function webhookOfPath({ spelling }: Context, request: FastifyRequest, { workspace }: Caller): number {
+  return known(spelling.readWebhook(workspace, param(request, 'webhook_id')), 'Webhook');
+}
+
+/** Its row, once that is fresh. Throws 404. */
+async function shownWebhook(context: Context, request: FastifyRequest, reply: FastifyReply): Promise<WebhookView> {
+  const caller = callerOf(request);
+  const webhook = webhookOfPath(context, request, caller);
+  const { db, freshness } = context.options;
+  await waitForRows(freshness, caller, reply);
+  const view = await findWebhook(db, caller.workspace, webhook);
+  if (!view) throw notFound('Webhook');
+  return view;
+}

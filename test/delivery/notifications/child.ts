@@ -1,0 +1,12 @@
+/**
+ * A process that delivers notifications until it is killed: `node child.ts <database url> <mailgun url> [sole]`. Says `ready`
+ * when it has begun.
+ */
+import { startNotifications } from '../../../src/delivery/index.ts';
+import { openNode } from './node.ts';
+
+const [url = '', mailgunUrl = '', sole = ''] = process.argv.slice(2);
+const { options } = await openNode(url, mailgunUrl);
+const notifications = startNotifications({ ...options, sole: sole === 'sole', concurrencyPerWorkspace: 16 });
+await notifications.ready;
+console.log('ready');
