@@ -34,8 +34,8 @@ export interface HttpHostOptions {
   readonly metrics: Metrics;
   readonly logger: Logger;
   readonly telemetry: Telemetry;
-  /** The browser build of the SDK, offered at `/v1/messagejs.js`; null: it is not offered. */
-  readonly sdkFile: string | null;
+  /** Browser builds of SDKs, each offered below `/v1/` by its name, such as `messagejs.js`. */
+  readonly sdkFiles: Readonly<Record<string, string>>;
   readonly clock: Clock;
 }
 
@@ -73,7 +73,7 @@ const retryAfterSeconds = 1;
 
 /** Makes the host and registers everything. */
 export async function createHttpHost(options: HttpHostOptions): Promise<HttpHost> {
-  const { config, dialects, health, metrics, clock, telemetry, sdkFile } = options;
+  const { config, dialects, health, metrics, clock, telemetry, sdkFiles } = options;
   const state = { draining: false };
   const watch = new RequestWatch({ ...options, isDraining: () => state.draining });
   const collisions = collisionsOf(dialects, config.collisions ?? { hosts: new Map(), cookieName: 'authToken' });
@@ -153,7 +153,7 @@ export async function createHttpHost(options: HttpHostOptions): Promise<HttpHost
     document: documentOf(dialect, routes.get(dialect.name) ?? [], version),
   }));
   registerDocs(app, documents, mergedDocument(documents, version));
-  if (sdkFile !== null) registerSdk(app, sdkFile);
+  for (const [name, file] of Object.entries(sdkFiles)) registerSdk(app, name, file);
   await app.ready();
   return {
     app,
@@ -310,10 +310,10 @@ function answerParserError(error: { code?: string }, socket: Socket): void {
   );
 }
 
-/** The SDK for pages: from any origin, remembered for an hour. */
-function registerSdk(app: FastifyInstance, file: string): void {
+/** An SDK for pages: from any origin, remembered for an hour. */
+function registerSdk(app: FastifyInstance, name: string, file: string): void {
   const folder = file.slice(0, Math.max(file.lastIndexOf('/'), file.lastIndexOf('\\')) + 1);
-  app.get('/v1/messagejs.js', (_request, reply) =>
+  app.get(`/v1/${name}`, (_request, reply) =>
     reply
       .header('access-control-allow-origin', '*')
       .header('cross-origin-resource-policy', 'cross-origin')

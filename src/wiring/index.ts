@@ -157,7 +157,7 @@ async function wire(
       : metrics,
     logger,
     telemetry,
-    sdkFile: roles.has('api') ? (await buildSdk()).browserFile : null,
+    sdkFiles: roles.has('api') ? (await buildSdk()).browserFiles : {},
     clock: systemClock,
   });
   // The door stays open behind it: deliveries under way are recorded after the last request was answered. Sockets are told

@@ -42,7 +42,7 @@ export async function testHost(test: Test, { env = {}, ...options }: TestHostOpt
       destination: { write: (line) => void lines.push(JSON.parse(line)) },
     }),
     telemetry: noTelemetry,
-    sdkFile: null,
+    sdkFiles: {},
     clock: systemClock,
     ...options,
   });

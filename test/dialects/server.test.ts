@@ -284,8 +284,9 @@ t.test('the SDK for pages', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'parley-sdk-'));
   t.teardown(() => rmSync(folder, { recursive: true }));
   const sdkFile = join(folder, 'messagejs.js');
+  const sdkFiles = { 'messagejs.js': sdkFile };
   writeFileSync(sdkFile, 'globalThis.messagejs = {};');
-  const { url, port } = await testHost(t, { dialects: [alpha({ production: true })], sdkFile });
+  const { url, port } = await testHost(t, { dialects: [alpha({ production: true })], sdkFiles });
   const answer = await fetch(`${url}/v1/messagejs.js`, { headers: { origin: page } });
   t.equal(await answer.text(), 'globalThis.messagejs = {};');
   t.match(answer.headers.get('content-type'), /^text\/javascript/);

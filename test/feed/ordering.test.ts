@@ -16,6 +16,19 @@ t.test('what ended a thing has the key of the thing', async (t) => {
     [event('ConnectorErased', { ...w, connector: 4, connectorType: 'twilio' }), streams.connector(3, 4)],
     [event('TemplateErased', { ...w, template: 4, connectorType: 'twilio' }), streams.template(3, 4)],
     [
+      event('NotificationErased', {
+        ...w,
+        notification: 'n4',
+        room: null,
+        type: 'email',
+        status: 'sent',
+        priority: 'low',
+        fallback: null,
+        createdAt: 1,
+      }),
+      streams.notification('n4'),
+    ],
+    [
       event('AccountErased', { ...w, account: 4, kind: 'person', openedAt: 1, messages: 'keep', devices: [] }),
       streams.account(3, 4),
     ],

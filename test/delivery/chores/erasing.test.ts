@@ -1,6 +1,9 @@
 import pg from 'pg';
 import t, { type Test } from 'tap';
+import { streams } from '../../../src/commands/index.ts';
+import { notification as notificationRules } from '../../../src/domain/notification.ts';
 import { compareWithRebuild } from '../../../src/readside/index.ts';
+import { input } from '../notifications/node.ts';
 import { deliveryWorld, makeProject, owner, type Project, recipients, type World } from '../world.ts';
 import { crashAt } from './crash.ts';
 
@@ -102,6 +105,35 @@ t.test('what waits in a deleted project is erased, not sent', async (t) => {
     dispatches.map((id) => `dispatch-${id}`),
   );
   t.equal(world.sandbox.counts().whatsapp.sends, 0);
+  await sameAsRebuilt(t, world);
+});
+
+t.test('notifications of a deleted project are erased, one that came after its erasure too', async (t) => {
+  const world = await deliveryWorld(t);
+  const { workspaces, door } = world.node;
+  const project = await makeProject(world.node);
+  const other = await makeProject(world.node);
+  const accept = async (notification: string, { workspace }: Project, room: number | null = null) => {
+    const ref = { workspace, notification, room };
+    const type = room === null ? 'webhook' : 'websocket';
+    const command = { command: 'AcceptNotification', ...input({}), ...ref, type, provider: null, now: 0 } as const;
+    const recipients = room === null ? ['https://example.com/'] : [];
+    const stream = streams.notification(notification);
+    await door.execute(notificationRules, stream, { ...command, recipients }, owner, { isNew: true });
+    return stream;
+  };
+  const gone = [await accept('n1', project), await accept('n2', project, 4)];
+  const kept = await accept('n3', other);
+  world.node.deliver();
+  await workspaces.deleteProject(owner, project.workspace);
+  await untilBlank(world, [...gone, `workspace-${project.workspace}`]);
+  await untilBlank(world, [await accept('n4', project)]);
+  t.same(await streamsWithContent(world, 'notification-%'), [kept]);
+  const rows = await world.ask('SELECT notification, content FROM read.notifications ORDER BY 1');
+  t.same(rows.slice(0, 2), [
+    { notification: 'n1', content: null },
+    { notification: 'n2', content: null },
+  ]);
   await sameAsRebuilt(t, world);
 });
 

@@ -5,7 +5,11 @@ import { fuzz } from '../fuzz-run.ts';
 import { startHarness } from './harness.ts';
 
 t.test('ChatAPI answers as its document says', async (t) => {
-  const chat = await startHarness(t, { CHATAPI_MESSAGE_RATE_LIMIT: '0', OUTBOUND_ALLOW_CIDRS: '127.0.0.0/8' });
+  const chat = await startHarness(t, {
+    CHATAPI_MESSAGE_RATE_LIMIT: '0',
+    CHATAPI_NOTIFICATION_RATE_LIMIT: '0',
+    OUTBOUND_ALLOW_CIDRS: '127.0.0.0/8',
+  });
   const client = await chat.client();
   const other = await chat.client('Other');
   const [ann, ben] = [await chat.user(client), await chat.user(client)];
@@ -22,6 +26,12 @@ t.test('ChatAPI answers as its document says', async (t) => {
   const hook = async (key: string) =>
     (await chat.created('/webhooks', { url, events: ['client.updated'] }, key)).str('data.id');
   const webhooks = [await hook(client.key), await hook(client.key), await hook(other.key)];
+  const notify = async (key: string, more: object = {}) =>
+    (await chat.created('/notifications', { type: 'webhook', content: 'x', recipients: [url], ...more }, key)).str(
+      'data.id',
+    );
+  const later = { scheduled_for: '2150-01-01T00:00:00Z' };
+  const notifications = [await notify(client.key), await notify(client.key, later), await notify(other.key, later)];
   const bearer = (key: string) => ({ authorization: `Bearer ${key}` });
   const keys = [bearer(client.key), bearer(client.key), bearer(ann.key), bearer(ann.key), bearer(ben.key)];
   const users = [ann.id, ben.id, (await chat.user(other)).id];
@@ -37,6 +47,8 @@ t.test('ChatAPI answers as its document says', async (t) => {
       sender_id: users,
       email: [ann.email, 'new@example.com', 'newer@example.com'],
       webhook_id: webhooks,
+      notification_id: notifications,
+      recipients: [url],
       room_filters: rooms,
       events: ['message.created', 'room.joined'],
       event: ['message.created'],

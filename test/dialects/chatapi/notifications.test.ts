@@ -6,7 +6,6 @@ import { type Answer, type Harness, startHarness } from './harness.ts';
 import { open } from './sockets.ts';
 
 const env = {
-  BACKGROUND_THREAD: 'off',
   OUTBOUND_ALLOW_CIDRS: '127.0.0.0/8',
   NOTIFICATION_RETRY_SCHEDULE: '50ms,50ms,50ms',
   WEBHOOK_RETRY_SCHEDULE: '300ms',
