@@ -6,6 +6,7 @@ import * as ws from 'ws';
 import type { RecordedEvent } from '../../schemas/index.ts';
 import { encodeAll, eventStreamData, Sequence, webSocketText } from '../../src/gateway/frames.ts';
 import { FrameBudget } from '../../src/gateway/index.ts';
+import { Revocations } from '../../src/gateway/revocations.ts';
 import { type Entry, Ring } from '../../src/gateway/ring.ts';
 import { type Due, Wheel } from '../../src/gateway/wheel.ts';
 
@@ -179,4 +180,15 @@ await t.test('a budget of frames is of fixed windows', async (t) => {
   t.ok(budget.take(60_000));
   const none = new FrameBudget(0);
   t.ok(Array.from({ length: 1_000 }, () => none.take(0)).every(Boolean), '0: no limit');
+});
+
+t.test('a revocation spares the credential that took the place of those it ends', async (t) => {
+  const revocations = new Revocations(() => 5_000);
+  revocations.note({ workspace: 1, account: 2, spares: (credential) => credential === 'new' });
+  const of = { workspace: 1, account: 2, authenticatedAtMs: 5_000 };
+  t.ok(revocations.includes({ ...of, credential: 'old' }));
+  t.ok(revocations.includes({ ...of, credential: 'old', authenticatedAtMs: 5_900 }), 'by a state of a moment ago');
+  t.notOk(revocations.includes({ ...of, credential: 'old', authenticatedAtMs: 6_100 }));
+  t.notOk(revocations.includes({ ...of, credential: 'new', authenticatedAtMs: 4_000 }));
+  t.notOk(revocations.includes({ ...of, account: 3, credential: 'old' }));
 });
