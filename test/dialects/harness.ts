@@ -11,7 +11,8 @@ import { type Parley, startParley } from '../../src/wiring/index.ts';
 import { openLog } from '../../src/wiring/log.ts';
 import { startProxy, type TcpProxy } from '../conformance/log/proxy.ts';
 import { testDatabase } from '../support/postgres.ts';
-import { type Stack, stackOfRun, stackVariables } from '../support/stack.ts';
+import { stackVariables } from '../support/stack.ts';
+import { type Stack, stackOfRun } from '../support/stacks.ts';
 import { jwtSecret, testConfig } from './config.ts';
 
 /** An answer. */

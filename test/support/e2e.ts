@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { givenBrokers, KAFKA_BROKERS, startKafka } from './kafka/kafka.ts';
-import { PARLEY_TEST_STACK, stacks } from './stack.ts';
+import { PARLEY_TEST_STACK, stacks } from './stacks.ts';
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { stack: { type: 'string' } } });
 const stack = stacks.find((each) => each === values.stack);

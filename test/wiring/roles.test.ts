@@ -6,7 +6,8 @@ import { dial } from '../dialects/chatapi/sockets.ts';
 import { startFront } from '../support/front.ts';
 import { type ParleyProcess, startProcess } from '../support/parley.ts';
 import { temporaryDirectory, testDatabase } from '../support/postgres.ts';
-import { type Stack, stackVariables } from '../support/stack.ts';
+import { stackVariables } from '../support/stack.ts';
+import type { Stack } from '../support/stacks.ts';
 
 const credentials = { phoneNumberId: '106540352242922', accessToken: 'EAAG-test-token' };
 

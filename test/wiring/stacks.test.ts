@@ -1,7 +1,8 @@
 /** The main job on the set-ups that the other suites do not run on: `npm run test:e2e` runs all of them there. */
 import t from 'tap';
 import { startHarness } from '../dialects/messagejs/harness.ts';
-import { stackOfRun, stacks, stackVariables } from '../support/stack.ts';
+import { stackVariables } from '../support/stack.ts';
+import { stackOfRun, stacks } from '../support/stacks.ts';
 
 for (const stack of stacks) {
   if (stack === stackOfRun()) continue;

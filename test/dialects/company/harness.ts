@@ -4,7 +4,8 @@ import type { Test } from 'tap';
 import { WebSocket } from 'ws';
 import { type Parley, startParley } from '../../../src/wiring/index.ts';
 import { testDatabase } from '../../support/postgres.ts';
-import { stackOfRun, stackVariables } from '../../support/stack.ts';
+import { stackVariables } from '../../support/stack.ts';
+import { stackOfRun } from '../../support/stacks.ts';
 import { testConfig } from '../config.ts';
 import { type Document, Judge } from '../fuzz.ts';
 

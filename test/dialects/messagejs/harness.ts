@@ -2,7 +2,7 @@
 import type { Test } from 'tap';
 import type { Tier } from '../../../src/commands/index.ts';
 import { tier } from '../../../src/wiring/operations.ts';
-import type { Stack } from '../../support/stack.ts';
+import type { Stack } from '../../support/stacks.ts';
 import { type Answer, type Product, startProduct } from '../harness.ts';
 
 export { type Answer, type Ask, secrets } from '../harness.ts';
