@@ -39,7 +39,10 @@ export type AttemptEnd =
       /** What the provider said; null when it was not asked. */
       readonly result: SendResult | null;
     }
-  /** There is nothing to send: the log has it further than its row, or its workspace was deleted. */
+  /**
+   * There is nothing to send: the log has it further than its row, its workspace was deleted, or it is not ours to send any
+   * more.
+   */
   | { readonly end: 'nothing' }
   /** It cannot be told now whether to send it. Nothing was sent. */
   | { readonly end: 'unavailable'; readonly error: unknown };
@@ -57,20 +60,27 @@ export class Attempts {
     this.#options = options;
   }
 
-  /** `verify` reads the dispatch's stream first: for one that another attempt may have been made at. */
-  async run(row: PendingDispatch, verify: boolean): Promise<AttemptEnd> {
+  /**
+   * `verify` reads the dispatch's stream first: for one that another attempt may have been made at. `isOurs` is asked right
+   * before it leaves: a process that was frozen, or waited, on the way there may have lost it to another.
+   */
+  async run(row: PendingDispatch, verify: boolean, isOurs: () => boolean): Promise<AttemptEnd> {
     const { trace } = this.#options;
+    const run = () => this.#run(row, verify, isOurs);
     try {
-      return await (trace ? trace(row, () => this.#run(row, verify)) : this.#run(row, verify));
+      return await (trace ? trace(row, run) : run());
     } catch (error) {
       return { end: 'unavailable', error };
     }
   }
 
-  async #run(row: PendingDispatch, verify: boolean): Promise<AttemptEnd> {
+  async #run(row: PendingDispatch, verify: boolean, isOurs: () => boolean): Promise<AttemptEnd> {
     const { clock, schedule, random } = this.#options;
+    const connector = await this.#connector(row);
+    if (connector === 'workspace-gone') return { end: 'nothing' };
+    // Last, so that as little as can be happens between this and the send.
     const known = verify ? await this.#verified(row) : fromRow(row);
-    if (!known) return { end: 'nothing' };
+    if (!known || !isOurs()) return { end: 'nothing' };
     const record = (command: RecordCommand, result: SendResult | null): AttemptEnd => ({
       end: 'record',
       record: { dispatch: row.dispatch, command, known },
@@ -78,8 +88,6 @@ export class Attempts {
     });
     const tooOld = failureByAge(row, schedule, clock.now());
     if (tooOld) return record(tooOld, null);
-    const connector = await this.#connector(row);
-    if (connector === 'workspace-gone') return { end: 'nothing' };
     if (typeof connector === 'string') return record({ command: 'RecordFailed', error: connector }, null);
     const credentials = this.#open(connector);
     const result = await this.#send(row, connector, credentials);

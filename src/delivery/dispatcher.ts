@@ -264,9 +264,7 @@ class RunningDispatcher implements Dispatcher {
   /** Begins an attempt; false when there is no slot for it. */
   #start(lane: Lane, ready: ReadyDispatch, now: number): boolean {
     const { dispatch, connectorType } = ready.row;
-    const holding = this.#held.get(dispatch);
-    if (!holding || now - holding.renewedAt > this.#leaseMs - leaseMarginMs) {
-      // The lease may be another's by now.
+    if (!this.#holds(dispatch, now)) {
       lane.drop(dispatch);
       this.#held.forget(dispatch);
       lane.dirty = true;
@@ -280,9 +278,15 @@ class RunningDispatcher implements Dispatcher {
     return true;
   }
 
+  /** False when the lease may be another's by now. */
+  #holds(dispatch: string, now: number): boolean {
+    const holding = this.#held.get(dispatch);
+    return holding !== undefined && now - holding.renewedAt <= this.#leaseMs - leaseMarginMs;
+  }
+
   async #attempt(lane: Lane, ready: ReadyDispatch): Promise<void> {
     const { row } = ready;
-    const end = await this.#attempts.run(row, ready.verify);
+    const end = await this.#attempts.run(row, ready.verify, () => this.#holds(row.dispatch, this.#now()));
     const now = this.#now();
     lane.end(row.dispatch);
     if (end.end === 'unavailable') lane.pausedUntil = Math.max(lane.pausedUntil, now + unavailableMs);

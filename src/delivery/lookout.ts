@@ -47,6 +47,7 @@ export class Lookout {
     const done = feed.consume(
       {
         group: 'dispatcher',
+        hasCheckpoint: false,
         maxBatchEvents: 2_000,
         // Up to there the first look at the rows finds everything; sooner it is not known where they are.
         start: async () => {

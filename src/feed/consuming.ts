@@ -85,8 +85,9 @@ export class Consuming {
   /** Once: whoever starts last has the group. */
   async #takeOver(): Promise<void> {
     const { pool, partitions } = this.#options;
-    if (this.#takenOver || !pool) return;
-    await takeOverGroup(pool, this.consumer.group, partitions);
+    const { group, hasCheckpoint = true } = this.consumer;
+    if (this.#takenOver || !pool || !hasCheckpoint) return;
+    await takeOverGroup(pool, group, partitions);
     this.#takenOver = true;
   }
 }

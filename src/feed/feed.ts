@@ -40,6 +40,11 @@ export interface RecordPlace {
 export interface Consumer {
   /** Name of the group, the key of its checkpoint. */
   readonly group: string;
+  /**
+   * False for a group that keeps no checkpoint, since what it does is only to wake who looks for himself: then it has no rows
+   * either, which nobody would ever move. True unless told.
+   */
+  readonly hasCheckpoint?: boolean;
   /** Events of one batch at most. */
   readonly maxBatchEvents: number;
   /**

@@ -41,7 +41,10 @@ export interface GroupMemberOptions {
   readonly codec: EventCodec;
   readonly logger: ConsumerLogger;
   readonly onHole?: ((group: string, partition: number, from: bigint, to: bigint) => void) | undefined;
-  /** Milliseconds without anything fetched after which it is asked whether there is more. */
+  /**
+   * Milliseconds without anything fetched after which, if there is more, this session is ended. After half of them Kafka is
+   * asked whether there is, and a Kafka that does not answer ends it then.
+   */
   readonly watchdogMs: number;
 }
 
@@ -74,6 +77,8 @@ export class GroupMember {
   #held = new Map<number, Promise<Held>>();
   #seen = new Set<number>();
   #busy = false;
+  /** Resolves when what is at hand is done. */
+  #idle: Promise<void> = Promise.resolve();
   #ended = false;
   #joined = false;
   #asking = false;
@@ -113,8 +118,15 @@ export class GroupMember {
     clearInterval(this.#watchdog);
   }
 
+  /** Resolves when nothing is at hand: after `stop`, when the consumer is not called any more. */
+  get idle(): Promise<void> {
+    return this.#idle;
+  }
+
   /** Does what is new in fetched records. Resolves also when that failed for good: `failed` tells. */
   async take(fetched: FetchedRecords): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#idle = promise;
     this.#busy = true;
     const alive = { group: true };
     const beat = setInterval(() => {
@@ -128,6 +140,7 @@ export class GroupMember {
       clearInterval(beat);
       this.#busy = false;
       this.#heardAt = performance.now();
+      resolve();
     }
   }
 
@@ -274,7 +287,7 @@ export class GroupMember {
       if (silentMs > joinWithinMs) this.fail(new Error('the group has not let this consumer in'));
       return;
     }
-    if (silentMs < watchdogMs || this.#held.size === 0) return;
+    if (silentMs < watchdogMs / 2 || this.#held.size === 0) return;
     const ends = await this.#ends();
     if (ends === null) return;
     for (const [partition, holding] of this.#held) {

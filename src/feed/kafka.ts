@@ -169,8 +169,8 @@ const groupSettings = {
   maxBytes: 8_388_608,
 } as const;
 
-/** How long the end of a client is waited for: one that hangs is left to end by itself. */
-const goodbyeMs = 5_000;
+/** How long the end of a client is waited for, at a stop and after a failure: one that hangs is left to end by itself. */
+const goodbyeMs = { stopped: 5_000, failed: 1_000 } as const;
 
 /** Consumes until the signal aborts, or until the client fails: then rejects, and another session is to follow. */
 async function session(options: KafkaFeedOptions, consuming: Consuming): Promise<void> {
@@ -220,7 +220,10 @@ async function session(options: KafkaFeedOptions, consuming: Consuming): Promise
   } finally {
     signal.removeEventListener('abort', stop);
     member.stop();
-    await goodbye(client, admin);
+    const { stopped, failed } = goodbyeMs;
+    await goodbye(client, admin, signal.aborted ? stopped : failed);
+    // The next session is not to call the consumer beside this one.
+    if (!signal.aborted) await member.idle;
   }
 }
 
@@ -252,11 +255,11 @@ function groupClient(client: KafkaConsumer, admin: Admin, topic: string): GroupC
   };
 }
 
-async function goodbye(client: KafkaConsumer, admin: Admin): Promise<void> {
+async function goodbye(client: KafkaConsumer, admin: Admin, withinMs: number): Promise<void> {
   const ended = Promise.allSettled([client.disconnect(), admin.disconnect()]);
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, goodbyeMs);
+    timer = setTimeout(resolve, withinMs);
   });
   await Promise.race([ended, late]);
   clearTimeout(timer);

@@ -34,6 +34,29 @@ export function backoff(failures: number): number {
   return Math.min(backoffMs.first * 2 ** (failures - 1), backoffMs.most);
 }
 
+/** Of the client, where the connection string does not say. */
+const keepAliveTimeoutMs = 10_000;
+const longestTimerMs = 2_147_483_647;
+/** Clients of one process at a time are fewer by far. */
+const maxApart = 1_000;
+let clients = 0;
+
+/**
+ * Channels of gRPC with equal settings share one connection, and a new one takes over that of a channel which was closed up
+ * to ten seconds ago: a client in the place of another that was thrown away would ask on the same dead connection. So no two
+ * clients have equal settings: they wait for the answer to a keep-alive a millisecond more or less.
+ */
+function withOwnConnection(url: string): string {
+  const [address = '', query = ''] = url.trim().split('?');
+  const isTimeout = (setting: string) => /^keep[_-]?alive[_-]?timeout=/i.test(setting);
+  const settings = query.split('&').filter((setting) => setting !== '');
+  const given = Number(settings.find(isTimeout)?.split('=')[1] ?? keepAliveTimeoutMs);
+  // Below 0: never.
+  const ownMs = (given < 0 ? longestTimerMs - maxApart : given) + (clients++ % maxApart);
+  const others = settings.filter((setting) => !isTimeout(setting));
+  return `${address.replace(/\/+$/, '')}?${[...others, `keepAliveTimeout=${ownMs}`].join('&')}`;
+}
+
 /** One client at a time, of the server that a connection string names. */
 export class Connection {
   readonly #url: string;
@@ -53,7 +76,7 @@ export class Connection {
   get client(): EventStoreDBClient {
     if (this.#closed) throw new LogUnavailableError(new Error('the log is closed'));
     if (this.#client) return this.#client;
-    const client = EventStoreDBClient.connectionString(this.#url);
+    const client = EventStoreDBClient.connectionString(withOwnConnection(this.#url));
     const internals = client as unknown as ClientInternals;
     const handle = internals.handleError;
     // The client does not await this one: what it rejects with would end the process.

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import type { RecordedEvent } from '../../schemas/index.ts';
@@ -121,17 +122,41 @@ t.test('rows that lie behind the log do not make it send again', async (t) => {
   t.equal(world.sandbox.counts().whatsapp.sends, 0);
 });
 
-/** The same object, that tells when a method of it was called and has answered. */
-function observed<T extends object>(target: T, method: keyof T, onDone: () => void): T {
+t.test('a process that was frozen on the way to the provider, and replaced meanwhile, sends nothing', async (t) => {
+  const world = await deliveryWorld(t);
+  world.sandbox.behave({ callbacks: false });
+  const project = await makeProject(world.node);
+  const [dispatch = ''] = await project.send(...recipients(1));
+  let frozenMs = 0;
+  const clock = { now: () => Date.now(), monotonicMs: () => performance.now() + frozenMs };
+  const { promise: woken, resolve } = Promise.withResolvers<void>();
+  const workspaces = observed(world.node.workspaces, 'connector', async () => {
+    await world.ask('UPDATE work.dispatch_leases SET holder = $1', [randomUUID()]);
+    const sent = { command: 'RecordSent', externalId: 'x', sentAt: Date.now(), attempt: 1, delivered: false } as const;
+    await world.node.commands.record([{ dispatch, command: sent }]);
+    frozenMs = 60_000;
+    resolve();
+  });
+  const delivery = world.node.deliver({ workspaces, clock });
+  await woken;
+  await delivery.stop();
+  t.equal(world.sandbox.counts().whatsapp.sends, 0);
+  await world.journal.caughtUp();
+  t.same(world.journal.of(dispatch), ['DispatchAccepted', 'DispatchSent']);
+});
+
+/** The same object, but one of its methods answers only when what follows on it is done. */
+function observed<T extends object>(target: T, method: keyof T, onDone: () => void | Promise<void>): T {
   return new Proxy(target, {
     get(_, name) {
       const value: unknown = Reflect.get(target, name);
       if (typeof value !== 'function') return value;
+      if (name !== method) return (...args: unknown[]) => Reflect.apply(value, target, args);
       return async (...args: unknown[]) => {
         try {
           return await Reflect.apply(value, target, args);
         } finally {
-          if (name === method) onDone();
+          await onDone();
         }
       };
     },

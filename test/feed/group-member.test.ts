@@ -70,11 +70,11 @@ t.test('it goes on at the offset that stands beside the position', async (t) => 
   t.equal(await readOffset(on.pool, 'g', 0, topic), 20n);
   t.equal(await readOffset(on.pool, 'g', 0, 'another-1'), null, 'an offset is of its topic');
   first.stop();
-  t.same(on.sought, [], 'who was never there begins at the beginning');
+  t.same(on.sought, [0n], 'who was never there begins at the beginning');
   const second = on.start();
   second.assigned([0]);
-  await until(() => on.sought.length > 0);
-  t.same(on.sought, [20n]);
+  await until(() => on.sought.length > 1);
+  t.same(on.sought, [0n, 20n]);
   await checkTally(t, on.pool, on.log, 'g');
 });
 
@@ -136,11 +136,13 @@ t.test('while its handler works it is not silent, and says so to the group', asy
   const head = await writeMany(on.log, 'a', 5);
   const working = on.start();
   working.assigned([0]);
-  on.ends.high = 100n;
   const { batch } = await on.fetched(0, head);
   let beats = 0;
   const enough = Promise.withResolvers<void>();
-  on.tally.during = () => enough.promise;
+  on.tally.during = () => {
+    on.ends.high = 100n;
+    return enough.promise;
+  };
   const heartbeat = async () => {
     if (++beats === 3) enough.resolve();
   };
@@ -151,6 +153,33 @@ t.test('while its handler works it is not silent, and says so to the group', asy
   await working.take({ ...batch, heartbeat });
   t.notOk(failed);
   t.ok(beats >= 3);
+});
+
+t.test('stopped, it is idle when its handler has ended, and not before', async (t) => {
+  const on = await member(t);
+  const head = await writeMany(on.log, 'a', 5);
+  const working = on.start();
+  working.assigned([0]);
+  const { batch } = await on.fetched(0, head);
+  const begun = Promise.withResolvers<void>();
+  const enough = Promise.withResolvers<void>();
+  on.tally.during = () => {
+    begun.resolve();
+    return enough.promise;
+  };
+  const taken = working.take(batch);
+  await begun.promise;
+  working.stop();
+  let idle = false;
+  const ended = working.idle.then(() => {
+    idle = true;
+  });
+  await new Promise(setImmediate);
+  t.notOk(idle);
+  enough.resolve();
+  await ended;
+  t.equal(on.tally.underWay, 0);
+  await taken;
 });
 
 t.test('an event of newer code ends it', async (t) => {

@@ -124,6 +124,19 @@ t.test('a consumer may have more gathered before a batch begins', async (t) => {
   begin.resolve();
 });
 
+t.test('a group that keeps no checkpoint has no rows', async (t) => {
+  const on = await ground(t);
+  const head = await write(on.log, 'a', 3);
+  const groups = { kept: new Kept(), woken: new Kept() };
+  for (const [group, kept] of Object.entries(groups)) {
+    const consumer = { ...kept.consumer(10), group, hasCheckpoint: group === 'kept' };
+    consume(t, openTailFeed(on.log, on.words, on.pool), consumer);
+    await kept.reached(head);
+  }
+  const { rows } = await on.pool.query('SELECT "group" FROM work.checkpoints');
+  t.same(rows, [{ group: 'kept' }]);
+});
+
 t.test('after an error the consumer goes on from where it says', async (t) => {
   const on = await ground(t);
   const kept = new Kept();

@@ -112,6 +112,7 @@ export class Notifier implements Notifications {
     return feed.consume(
       {
         group: 'notifier',
+        hasCheckpoint: false,
         maxBatchEvents: 2_000,
         start: async () => {
           await this.ready;

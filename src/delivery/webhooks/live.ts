@@ -92,6 +92,7 @@ export class Live {
     const done = feed.consume(
       {
         group: whole ? 'webhooks' : group,
+        hasCheckpoint: false,
         maxBatchEvents: 2_000,
         start: async () => this.#to,
         handle: async (batch) => {

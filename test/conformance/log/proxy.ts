@@ -14,9 +14,12 @@ export class TcpProxy {
   readonly #pairs = new Set<readonly [Socket, Socket]>();
   #way: 'open' | 'cut' | 'held' = 'open';
   address: Address = { host: '127.0.0.1', port: 0 };
+  /** Connections that were made so far. */
+  taken = 0;
 
   constructor(target: Address) {
     this.#server = createServer((near) => {
+      this.taken++;
       if (this.#way === 'cut') {
         near.resetAndDestroy();
         return;

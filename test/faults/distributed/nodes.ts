@@ -66,8 +66,10 @@ export class Nodes {
 
   /** Resolves when it answers that it is ready. */
   async ready({ name, server }: Node): Promise<void> {
-    if (!(await server.ready(AbortSignal.timeout(readyWithinMs))))
-      throw new Error(`${name} was not ready within ${readyWithinMs} ms`);
+    if (await server.ready(AbortSignal.timeout(readyWithinMs))) return;
+    throw new Error(
+      server.isRunning ? `${name} was not ready within ${readyWithinMs} ms` : `${name} ended before it was ready`,
+    );
   }
 
   /** Asks all of them to stop; one that does not end with 0 is a problem. */

@@ -20,9 +20,6 @@ export const measures: Readonly<Record<Measure, { readonly meaning: string; read
   credentials: { meaning: 'a key that one api revoked is dead on the other, from the answer on', barS: 1 },
 };
 
-/** Only wakes, and keeps no checkpoint: its rows say nothing. */
-export const wakingGroup = 'dispatcher';
-
 /** Milliseconds; null: not within `recoverWithinMs`. */
 export type Times = Readonly<Record<Measure, number | null>>;
 
@@ -119,7 +116,7 @@ export class Probes {
       all,
       at('SELECT min(position) AS position FROM work.relays'),
       at(`SELECT min(position) AS position FROM work.checkpoints WHERE "group" = '${projectorGroup}'`),
-      at(`SELECT min(position) AS position FROM work.checkpoints WHERE "group" <> '${wakingGroup}'`),
+      at('SELECT min(position) AS position FROM work.checkpoints'),
       this.#arrives(number, since, until),
       all.then((ms) => (ms === null ? null : this.#revoke(bases, until))),
     ]);
@@ -172,18 +169,20 @@ export class Probes {
     const { projectId, token } = this.#world;
     const home = `/projects/${projectId}/keys`;
     const isOver = () => Date.now() > until;
-    for (;;) {
+    for (; ; await sleep(pollMs)) {
       if (isOver()) return null;
       const made = await ask(one, 'POST', home, token, { json: { name: 'probe' } });
       if (made?.status !== 201) continue;
       const { id, key } = JSON.parse(made.text) as { id: string; key: string };
       // A body that is no send: the key is judged, and nothing is sent.
-      const isAlive = async () => (await ask(two, 'POST', '/messages', key, { json: {} }))?.status === 400;
-      while (!(await isAlive())) if (isOver()) return null;
+      const isAnswered = async (status: number) =>
+        (await ask(two, 'POST', '/messages', key, { json: {} }))?.status === status;
+      for (; !(await isAnswered(400)); await sleep(pollMs)) if (isOver()) return null;
       const revoked = await ask(one, 'DELETE', `${home}/${id}`, token);
       if (revoked?.status !== 204) continue;
       const at = Date.now();
-      while (await isAlive()) if (isOver()) return null;
+      // Neither 503 nor no answer says that it is dead.
+      while (!(await isAnswered(401))) if (isOver()) return null;
       return Date.now() - at;
     }
   }

@@ -19,7 +19,7 @@ import { type DistributedGround, layGround } from './ground.ts';
 import { chatterOf, maxLinesPerSecond } from './log-lines.ts';
 import { SpreadClient } from './nodes.ts';
 import { type Fault, longDurations, planOf, seconds, shortDurations } from './plan.ts';
-import { type Measure, measures, Probes, recoverWithinMs, type Times, wakingGroup } from './probes.ts';
+import { type Measure, measures, Probes, recoverWithinMs, type Times } from './probes.ts';
 import { Reader } from './reader.ts';
 import type { FaultStack } from './servers.ts';
 import { verifyGround, withLog } from './verify.ts';
@@ -231,10 +231,7 @@ async function quiet(ground: DistributedGround, run: Run): Promise<void> {
 
 /** The consumer groups that are not at the head. */
 async function behindOf(client: pg.Client, head: bigint): Promise<string[]> {
-  const { rows } = await client.query<{ group: string }>(
-    'SELECT DISTINCT "group" FROM work.checkpoints WHERE "group" <> $1',
-    [wakingGroup],
-  );
+  const { rows } = await client.query<{ group: string }>('SELECT DISTINCT "group" FROM work.checkpoints');
   const groups = new Set([projectorGroup, ...rows.map(({ group }) => group)]);
   const behind: string[] = [];
   for (const group of groups) {
