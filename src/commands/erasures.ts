@@ -193,6 +193,12 @@ export class ErasureCommands {
     this.#door.states.forget(stream);
   }
 
+  /** Whether an account shows a stored file. Throws `unavailable`. */
+  async showsFile(workspaceId: number, id: number, file: number): Promise<boolean> {
+    const { exists, avatar } = await this.#door.load(account, streams.account(workspaceId, id));
+    return exists && avatar === file;
+  }
+
   /** True of a room that was deleted with its content: a message that still came is erased too. */
   async roomIsGone(workspaceId: number, id: number): Promise<boolean> {
     const stream = streams.room(workspaceId, id);

@@ -64,6 +64,7 @@ export {
   maxErasedMessages,
   messagesErased,
 } from './erasures.ts';
+export { FileCommands, type ImageKind, type ImageName, imageKindOf, imageTypes, type StoredFile } from './files.ts';
 export { Idempotency, type Keyed } from './idempotency.ts';
 export { type RateLimit, RateLimiter, type RateTaken } from './limits.ts';
 export { type KnownMessage, MessageCommands, type PostedMessage, type PostInput } from './messages.ts';

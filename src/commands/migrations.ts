@@ -52,5 +52,24 @@ BEGIN
 END $$;
 `;
 
-/** What the command side keeps beside the log: counters, and what limits count. */
-export const commandMigrations: readonly Migration[] = [{ component: 'commands', number: 1, sql: work }];
+const files = `
+CREATE TABLE work.files (
+  file int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  workspace int NOT NULL, account int NOT NULL, kind text COLLATE "C" NOT NULL, digest bytea NOT NULL, bytes bytea NOT NULL,
+  shown boolean NOT NULL DEFAULT false, stored_at timestamptz NOT NULL DEFAULT now()
+);
+-- Images are compressed as they come.
+ALTER TABLE work.files ALTER COLUMN bytes SET STORAGE EXTERNAL;
+CREATE INDEX ON work.files (workspace, digest);
+CREATE INDEX ON work.files (workspace, account);
+CREATE INDEX ON work.files (stored_at) WHERE NOT shown;
+COMMENT ON TABLE work.files IS 'Bytes of files that accounts stored; the log has their numbers alone.';
+COMMENT ON COLUMN work.files.digest IS 'SHA-256 of the bytes: the name of the file is made from it.';
+COMMENT ON COLUMN work.files.shown IS 'The event that names it has come.';
+`;
+
+/** What the command side keeps beside the log: counters, what limits count, and stored files. */
+export const commandMigrations: readonly Migration[] = [
+  { component: 'commands', number: 1, sql: work },
+  { component: 'commands', number: 2, sql: files },
+];

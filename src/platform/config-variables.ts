@@ -325,6 +325,11 @@ export const environment = z.object({
       secret: true,
     },
   ),
+  COMPANY_UPLOAD_LIMIT_BYTES: integer(
+    2_097_152,
+    { min: 1_024, max: 16_777_216 },
+    { unit: 'bytes', meaning: 'Largest image that a user of the Company API may upload' },
+  ),
 
   LOG_LEVEL: choice('info', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
     meaning: 'Least weight of a log line; `debug` has a line for every request',

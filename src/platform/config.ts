@@ -187,6 +187,7 @@ function nested(env: Environment, warnings: readonly string[]) {
       openUsers: env.COMPANY_OPEN_USERS === 'true',
       /** `null`: generated passwords are told in the answer alone. */
       smtpUrl: env.COMPANY_SMTP_URL,
+      uploadLimitBytes: env.COMPANY_UPLOAD_LIMIT_BYTES,
     },
     webhooks: {
       retryDelaysMs: env.WEBHOOK_RETRY_SCHEDULE,

@@ -7,10 +7,11 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { chatapi } from './chatapi/packages.ts';
 import { messagejs } from './messagejs/packages.ts';
 import type { SdkPackage } from './package.ts';
 
-const sdks = [messagejs];
+const sdks = [messagejs, chatapi];
 
 const sdkFolder = import.meta.dirname;
 const distFolder = join(sdkFolder, 'dist');

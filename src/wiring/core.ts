@@ -8,6 +8,7 @@ import {
   CommandDoor,
   DispatchCommands,
   EmailProviderCommands,
+  FileCommands,
   IdAllocator,
   Idempotency,
   MAIN_WORKSPACE,
@@ -102,6 +103,7 @@ export async function openCore(ground: Ground, closers: Closers, { settles }: { 
   const idempotency = new Idempotency({ clock: systemClock, nameKey });
   const clients = new ClientCommands({ door, ids, speller });
   const people = new ChatAccountCommands({ door, ids, idempotency, passwords, speller, nameKey });
+  const files = new FileCommands({ people, pool });
   const rooms = new RoomCommands({ door, ids, idempotency, nameKey });
   const messages = new MessageCommands({ door, ids, rooms, idempotency });
   const sealer = new Sealer(secrets.encryptionKeys);
@@ -135,7 +137,7 @@ export async function openCore(ground: Ground, closers: Closers, { settles }: { 
     monthlyQuota: config.limits.quotaPerMonth,
     defaultTier: config.limits.defaultTier,
   });
-  const chat = { idempotency, clients, people, rooms, messages, webhooks, notifications, emailProviders };
+  const chat = { idempotency, clients, people, files, rooms, messages, webhooks, notifications, emailProviders };
   return { pool, db, freshness, door, speller, accounts, workspaces, limiter, dispatches, guard, ...chat };
 }
 

@@ -47,6 +47,7 @@ t.test('run directly, it builds, also a second time, and needs no development de
   const first = await snapshot(dist);
   t.ok(first.has(join(dist, '@messagejs', 'client', 'messagejs.js')));
   t.ok(first.has(join(dist, 'messagejs-client', 'index.d.mts')));
+  t.ok(first.has(join(dist, '@chatapi', 'sdk', 'chatapi.js')));
   await run(process.execPath, ['src/sdk/build.ts'], { cwd: folder });
   const second = await snapshot(dist);
   t.same(texts(second), texts(first), 'the same files');
@@ -57,7 +58,8 @@ t.test('the server builds what is missing, once, and leaves it until a source ch
   const { folder, dist, sdk } = await makeCheckout(t);
   const browserFile = join(dist, '@messagejs', 'client', 'messagejs.js');
   const twice = 'console.log(JSON.stringify(await Promise.all([buildSdk(), buildSdk()])));';
-  t.same(await callBuild(folder, twice), [{ browserFile }, { browserFile }]);
+  const browserFiles = { 'messagejs.js': browserFile, 'chatapi.js': join(dist, '@chatapi', 'sdk', 'chatapi.js') };
+  t.same(await callBuild(folder, twice), [{ browserFiles }, { browserFiles }]);
   const first = await snapshot(dist);
   await callBuild(folder, twice);
   t.same(await snapshot(dist), first, 'nothing written');

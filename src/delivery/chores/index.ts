@@ -13,7 +13,8 @@
  * erased after its grace (30 s, for what was accepted on another node just then) and the time for its dispatches: 200 at
  * once, each of which waits until no process serves it from memory; some hundreds a second, a hundred thousand in
  * some minutes. Dispatches that were accepted so late that they miss even that are erased when the group meets them. A held
- * receipt is erased a day after it came in, by the log's time. Nothing is erased whose workspace, or which itself, was
+ * receipt is erased a day after it came in, by the log's time. An image that was replaced, or whose account was deleted, is
+ * erased within seconds, one that was stored and never got its event within about an hour. Nothing is erased whose workspace, or which itself, was
  * not deleted.
  *
  * While storage is away nothing moves; afterwards it goes on from the checkpoint and the rows.
@@ -33,6 +34,7 @@ import type { ConsumerLogger, Feed, FeedBatch } from '../../feed/feed.ts';
 import { type Clock, sleep } from '../../platform/clock.ts';
 import { type Projected, Reached } from '../reached.ts';
 import { Eraser } from './eraser.ts';
+import { FileSweep } from './file-sweep.ts';
 import { HeldReceiptSweep } from './held-receipt-sweep.ts';
 import { RoomSweep, type RoomSweepOptions } from './room-sweep.ts';
 
@@ -76,6 +78,7 @@ class Chores {
   readonly #reached: Reached;
   readonly #eraser: Eraser;
   readonly #sweep: HeldReceiptSweep;
+  readonly #files: FileSweep;
   readonly #rooms: RoomSweep | null;
   #wake: () => void = () => {};
   #done: Promise<void> = Promise.resolve();
@@ -93,6 +96,7 @@ class Chores {
       graceMs: options.graceMs ?? 30_000,
     });
     this.#sweep = new HeldReceiptSweep(options.pool, this.#reached, options.erase);
+    this.#files = new FileSweep(options.pool, options.erasures);
     this.#rooms = options.rooms ? new RoomSweep({ ...options, ...options.rooms }) : null;
   }
 
@@ -135,7 +139,10 @@ class Chores {
       pool,
       group,
       batch,
-      (client, events) => this.#sweep.note(client, events),
+      async (client, events) => {
+        await this.#sweep.note(client, events);
+        await this.#files.note(client, events);
+      },
       // Everything above may be done again.
       { durable: false },
     );
@@ -202,6 +209,7 @@ class Chores {
         const outcome = await this.#eraser.round();
         if (outcome !== 'idle') waitMs = outcome === 'busy' ? 0 : waitingMs;
         await this.#sweep.round();
+        await this.#files.round();
       } catch (error) {
         if (signal.aborted) return;
         logger.warn({ err: error }, 'erasing met trouble and goes on');

@@ -318,6 +318,7 @@ export class Deliverer implements Webhooks {
       // Cut off by a stop: it is repeated, and was none.
       endpoint.abandoned(delivery);
       this.#slots.give(endpoint);
+      this.#holdings.settled(endpoint);
       return;
     }
     const at = clock.now();
@@ -410,6 +411,7 @@ export class Deliverer implements Webhooks {
     if (this.#tick) clearInterval(this.#tick);
     await this.#looking;
     await this.#scanner.stopped();
+    await this.#holdings.released();
     if (!this.#options.sole) await this.#leases.leave().catch(() => {});
     await this.done;
     await this.ready.catch(() => {});

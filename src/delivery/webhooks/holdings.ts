@@ -43,6 +43,8 @@ export class Holdings {
   readonly #opening = new Map<string, boolean>();
   /** To be taken up again as soon as they are let go. */
   readonly #reopen = new Set<string>();
+  /** Let go of, and the database may not know it yet: a claim now would be undone by that. */
+  readonly #releasing = new Map<string, Promise<void>>();
   #share = Number.POSITIVE_INFINITY;
   #renewing = false;
   #stopped = false;
@@ -86,10 +88,31 @@ export class Holdings {
       if (surplus-- <= 0) break;
       this.letGo(endpoint);
     }
-    const free = active.filter((ref) => !this.#endpoints.has(nameOf(ref)) && !this.#opening.has(nameOf(ref)));
-    const room = this.#share - this.size - this.#opening.size;
-    for (let i = 0; i < Math.min(free.length, room); i += maxClaim)
-      await this.#takeUp(free.slice(i, Math.min(i + maxClaim, room)));
+    await this.#takeFree(active);
+  }
+
+  /** Takes up what nobody has, as far as there is room for it in this process's share. */
+  async #takeFree(active: readonly WebhookRef[]): Promise<void> {
+    const isFree = (ref: WebhookRef) => !this.#isHere(nameOf(ref));
+    if (this.#room <= 0 || !active.some(isFree)) return;
+    // What others have must not use up the room: what nobody has would stay with nobody.
+    const elsewhere = new Set((await this.#options.leases.elsewhere()).map(nameOf));
+    const free = active.filter((ref) => isFree(ref) && !elsewhere.has(nameOf(ref)));
+    // Processes that look at the same moment begin at different places; what one does not get it looks for next time.
+    const begin = Math.floor(Math.random() * free.length);
+    const wanted = [...free.slice(begin), ...free.slice(0, begin)].slice(0, Math.max(this.#room, 0));
+    for (let i = 0; i < wanted.length && !this.#stopped; i += maxClaim)
+      await this.#takeUp(wanted.slice(i, i + maxClaim).filter(isFree));
+  }
+
+  /** How many more are this process's share. */
+  get #room(): number {
+    return this.#share - this.size - this.#opening.size;
+  }
+
+  /** True from when a webhook is claimed until its lease has been let go. */
+  #isHere(name: string): boolean {
+    return this.#endpoints.has(name) || this.#opening.has(name) || this.#releasing.has(name);
   }
 
   /** A webhook was made or made active: takes it up, if nobody has it and it fits this process's share. */
@@ -99,6 +122,10 @@ export class Holdings {
     if (endpoint) {
       // It was just switched off; what is under way ends first.
       if (endpoint.closing) this.#reopen.add(name);
+      return;
+    }
+    if (this.#releasing.has(name)) {
+      this.#reopen.add(name);
       return;
     }
     if (this.#touched(name) || this.size >= this.#share + slack.least) return;
@@ -146,7 +173,9 @@ export class Holdings {
     try {
       const at = clock.monotonicMs();
       const claimed = await leases.claim(refs);
-      await Promise.all(claimed.map((holding) => this.#open(holding, at)));
+      // All of them end before any counts as ended: what is still being opened is not claimed again.
+      const opened = await Promise.allSettled(claimed.map((holding) => this.#open(holding, at)));
+      for (const each of opened) if (each.status === 'rejected') throw each.reason;
     } finally {
       for (const ref of refs) this.#opening.delete(nameOf(ref));
     }
@@ -227,12 +256,14 @@ export class Holdings {
     others?.delete(endpoint);
     if (others?.size === 0) this.#byWorkspace.delete(workspace);
     unfollow(workspace);
-    leases
+    const released = leases
       .release([{ workspace, webhook, position }])
       .catch(onTrouble)
       .then(() => {
+        this.#releasing.delete(name);
         if (this.#reopen.delete(name) && !this.#stopped) this.appeared({ workspace, webhook });
       });
+    this.#releasing.set(name, released);
   }
 
   /** Renews leases; to be called several times in a third of their life. */
@@ -266,6 +297,11 @@ export class Holdings {
   stop(): void {
     this.#stopped = true;
     for (const endpoint of [...this.#endpoints.values()]) this.letGo(endpoint);
+  }
+
+  /** Resolves when the leases of all that was let go of are over, so that others need not wait for their end. */
+  async released(): Promise<void> {
+    await Promise.all(this.#releasing.values());
   }
 }
 

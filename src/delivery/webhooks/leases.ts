@@ -36,6 +36,16 @@ export class WebhookLeases {
     return rows[0]?.count ?? 1;
   }
 
+  /** Webhooks that other processes have now. */
+  async elsewhere(): Promise<WebhookRef[]> {
+    const { rows } = await this.#pool.query<WebhookRef>({
+      name: 'webhook-leases-elsewhere',
+      text: 'SELECT workspace, webhook FROM work.webhook_leases WHERE holder <> $1 AND until >= now()',
+      values: [this.holder],
+    });
+    return rows;
+  }
+
   /** Claims webhooks that nobody has; answers those it got, with the position to begin after. */
   async claim(webhooks: readonly WebhookRef[]): Promise<Holding[]> {
     if (webhooks.length === 0) return [];

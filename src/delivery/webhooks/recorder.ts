@@ -68,9 +68,7 @@ export class WebhookRecorder {
   record(ended: Ended): void {
     this.#waiting.push(ended);
     this.#depth++;
-    this.#running ??= this.#run().finally(() => {
-      this.#running = null;
-    });
+    this.#running ??= this.#run();
   }
 
   /** Resolves when everything is recorded, or was given up. */
@@ -85,7 +83,8 @@ export class WebhookRecorder {
 
   async #run(): Promise<void> {
     const { signal } = this.#log;
-    while (this.#waiting.length > 0 && !signal.aborted) {
+    // What is given up goes this way too: each append is refused then.
+    while (this.#waiting.length > 0) {
       if (this.#waiting.length < maxEnds) await sleep(lingerMs);
       const ended = this.#waiting.splice(0, maxEnds);
       try {
@@ -95,7 +94,8 @@ export class WebhookRecorder {
       }
       this.#depth -= ended.length;
     }
-    if (signal.aborted) this.#waiting = [];
+    // In the same turn: what ends right after this look would wait for the next end.
+    this.#running = null;
   }
 
   async #append(ended: readonly Ended[]): Promise<void> {

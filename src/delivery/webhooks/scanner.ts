@@ -41,9 +41,7 @@ export class Scanner {
 
   want(taker: ScanTaker): void {
     this.#takers.add(taker);
-    this.#running ??= this.#run().finally(() => {
-      this.#running = null;
-    });
+    this.#running ??= this.#run();
   }
 
   /** Resolves when nothing is being read any more; after the signal. */
@@ -59,11 +57,13 @@ export class Scanner {
       try {
         await this.#page();
       } catch (error) {
-        if (signal.aborted) return;
+        if (signal.aborted) break;
         onTrouble(error);
         await sleep(backoffMs, signal).catch(() => {});
       }
     }
+    // In the same turn: who comes in right after this look would wait for ever.
+    this.#running = null;
   }
 
   async #page(): Promise<void> {
@@ -82,6 +82,8 @@ export class Scanner {
     );
     const ripe = Map.groupBy(await ripen(dialect, told, reached), ({ workspace }) => workspace);
     for (const taker of served) {
+      // Gave something back while this was rendered: the next page begins there.
+      if (taker.taken < from) continue;
       this.#takers.delete(taker);
       taker.offer(ripe.get(taker.workspace) ?? [], position);
     }

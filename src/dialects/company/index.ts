@@ -4,12 +4,13 @@
  *
  * Promises: answers and refusals are shaped as the sheet has them, wrapped or bare; what it has no words for is
  * `{"errors":{"detail"}}`. A password is shown only where the request itself carried or made it, and mailed at most once, from
- * memory. A token ends at once when its holder logs out, and its sockets with it. What is pushed is stored before. An answer
+ * memory. A token ends at once when its holder logs out, and its sockets with it. An image is
+ * shown while its owner has it, and to whoever holds a token. What is pushed is stored before. An answer
  * to a write carries `X-Parley-Position`; reads wait for the rows to show what this node acknowledged.
  * No rule of chat is here: who may do what is the commands'.
  *
  * Limits: bodies by the host's limit, texts of users by `wire.ts`, messages by that of a frame (64 KiB), 64 frames of a
- * socket that wait. Lists are whole, as the sheet has no pages. There is no upload of images: nothing stores files.
+ * socket that wait, images by `COMPANY_UPLOAD_LIMIT_BYTES`. Lists are whole, as the sheet has no pages.
  */
 import type { FastifyInstance } from 'fastify';
 import { originRule } from '../cors.ts';
@@ -17,6 +18,7 @@ import type { Dialect } from '../dialect.ts';
 import { checkInHandlers } from '../routes.ts';
 import { conversationRoutes } from './conversations.ts';
 import { detail, detailBody, errorHandler } from './errors.ts';
+import { imageRoutes } from './images.ts';
 import type { CompanyOptions } from './options.ts';
 import { BASE_PATH, createContext, DIALECT } from './routes.ts';
 import { channelRoute, channelSockets } from './socket.ts';
@@ -53,7 +55,7 @@ export function companyDialect(options: CompanyOptions): Dialect {
     commonResponses: Object.fromEntries(commonStatuses.map((status) => [status, refused])),
     sockets: sockets !== null,
     refuse: ({ status }) => detailBody(status),
-    register(app: FastifyInstance) {
+    async register(app: FastifyInstance) {
       app.decorateRequest('companyUser', null);
       app.decorateRequest('companyOpening', null);
       app.setErrorHandler(errorHandler(clock));
@@ -62,6 +64,7 @@ export function companyDialect(options: CompanyOptions): Dialect {
       if (servesRequests) {
         userRoutes(app, context);
         conversationRoutes(app, context);
+        await imageRoutes(app, context);
       }
       if (sockets) channelRoute(app, context, sockets);
     },

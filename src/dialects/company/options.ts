@@ -1,6 +1,6 @@
 import type { findAccount } from '../../../projections/accounts/queries.ts';
 import type { MailDoor } from '../../commands/email-providers.ts';
-import type { ChatAccountCommands, MessageCommands, RoomCommands } from '../../commands/index.ts';
+import type { ChatAccountCommands, FileCommands, MessageCommands, RoomCommands } from '../../commands/index.ts';
 import type { Gateway } from '../../gateway/index.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Freshness } from '../../readside/freshness.ts';
@@ -17,6 +17,8 @@ export interface CompanyConfig {
   readonly tokenLifeMs: number;
   /** `COMPANY_OPEN_USERS`: the list of users and the change of a password need no token. */
   readonly openUsers: boolean;
+  /** `COMPANY_UPLOAD_LIMIT_BYTES`: the largest image. */
+  readonly uploadLimitBytes: number;
   /** `ALLOWED_ORIGINS`. */
   readonly allowedOrigins: readonly string[];
   readonly production: boolean;
@@ -25,6 +27,7 @@ export interface CompanyConfig {
 /** What the dialect needs. */
 export interface CompanyOptions {
   readonly people: ChatAccountCommands;
+  readonly files: FileCommands;
   readonly rooms: RoomCommands;
   readonly messages: MessageCommands;
   readonly db: Db;

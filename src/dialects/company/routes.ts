@@ -42,12 +42,18 @@ export function createContext(options: CompanyOptions): Context {
   return { options, tokens, guard };
 }
 
+/** Schemas of zod by content type. */
+export interface ByContentType {
+  readonly description: string;
+  readonly content: Readonly<Record<string, { readonly schema: z.ZodType }>>;
+}
+
 /** One route, as its file writes it. */
 export interface Route extends Omit<DocumentedRoute, 'url' | 'response'> {
   /** Below `/api`. */
   readonly path: string;
-  /** Answers by status, refusals too, beside those that any route may give (`commonResponses`). */
-  readonly answers: Readonly<Record<number, z.ZodType>>;
+  /** Answers by status, refusals too, beside those that any route may give (`commonResponses`): zod, or by content type. */
+  readonly answers: Readonly<Record<number, z.ZodType | ByContentType>>;
 }
 
 /** Registers a route: its schemas are its document, what comes in is checked by the handler (the order of errors is ours). */

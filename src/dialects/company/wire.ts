@@ -1,7 +1,15 @@
 /** The shapes on the wire: zod schemas for the document, and the checks that words of section 4 of the sheet ask for. */
 import { z } from 'zod';
-import type { AccountState, RoomState } from '../../commands/index.ts';
-import { fieldErrors } from './errors.ts';
+import {
+  type AccountState,
+  type ImageKind,
+  type ImageName,
+  imageKindOf,
+  imageTypes,
+  type RoomState,
+} from '../../commands/index.ts';
+import type { FormPart } from '../multipart.ts';
+import { detail, fieldErrors } from './errors.ts';
 
 const id = z.int().min(1);
 /** What a number of a request may be: itself, or its digits. */
@@ -40,6 +48,20 @@ export const loggedIn = z.object({
 export const loggedOut = z.object({ data: z.literal('Success logout') });
 export const passwordBody = z.object({ password });
 export const newPassword = z.string().describe('The new password');
+
+/** Kinds of images by media type, as they come and go. */
+const imageBytes = z.file().describe('A PNG, JPEG, GIF or WebP image, told by its first bytes');
+export const uploadBody = { content: { 'multipart/form-data': { schema: z.object({ image: imageBytes }) } } };
+export const uploaded = z.object({
+  image: z.object({
+    file_name: z.string().describe('Where it is shown: `/api/uploads/<file_name>`'),
+    updated_at: z.string().meta({ example: '2018-03-05T10:20:30.123456', description: 'UTC, microseconds, no zone' }),
+  }),
+});
+export const shownImage = {
+  description: 'The image',
+  content: Object.fromEntries(Object.values(imageTypes).map((type) => [type, { schema: imageBytes }])),
+};
 
 export const conversationBody = z.object({
   recipient: givenId.optional(),
@@ -165,6 +187,32 @@ export function readRegistration(body: unknown): Registration {
   return { name, subname, email, job, ...(typeof chosen === 'string' && { password: chosen }) };
 }
 
+/**
+ * The image of a form. Throws 422 when there is none, it is empty, there are several, or it is no image of a kind that is
+ * taken; 413 when it is too large.
+ */
+export function readImage(form: readonly FormPart[], maxBytes: number): { kind: ImageKind; bytes: Buffer } {
+  const [image, ...more] = form.filter(({ name }) => name === 'image');
+  if (image === undefined || image.bytes.length === 0) throw fieldErrors({ image: [blank] });
+  if (image.bytes.length > maxBytes) throw detail(413);
+  const kind = imageKindOf(image.bytes);
+  if (more.length > 0 || !image.isFile || kind === null) throw fieldErrors({ image: [invalid] });
+  return { kind, bytes: image.bytes };
+}
+
+/** What `fileName` spelled; null for what names no image. */
+export function readFileName(text: string): ImageName | null {
+  const [, digest, kind] = /^([0-9a-f]{64})\.([a-z]+)$/.exec(text) ?? [];
+  return digest === undefined || kind === undefined || !Object.hasOwn(imageTypes, kind)
+    ? null
+    : { digest, kind: kind as ImageKind };
+}
+
+/** The name of an image. */
+export function fileName({ digest, kind }: ImageName): string {
+  return `${digest}.${kind}`;
+}
+
 /** The errors of a user of whom nothing is known. */
 export function emptyUser() {
   return fieldErrors({ email: [blank], job: [blank], name: [blank], subname: [blank] });
@@ -200,10 +248,14 @@ export function conversationOf(
   return { id: room, status: null, sender_id: sender, recipient_id: recipient };
 }
 
+/** A time in milliseconds since the epoch, as dates are written: UTC, microseconds, no zone (section 3). */
+export function dateOf(ms: number): string {
+  return new Date(ms).toISOString().replace('Z', '000');
+}
+
 /** A message, by the time it was posted: milliseconds since the epoch. */
 export function messageOf(room: number, sender: number, content: string, postedAt: number): z.output<typeof message> {
-  const date = new Date(postedAt).toISOString().replace('Z', '000');
-  return { content, date, conversation_id: room, sender_id: sender, conversation: room, sender };
+  return { content, date: dateOf(postedAt), conversation_id: room, sender_id: sender, conversation: room, sender };
 }
 
 /** Whom a message of an account in a conversation is for; null where the account may not post, or nobody is there. */

@@ -55,7 +55,8 @@ export function chatApiClass(newUuid: () => string) {
       if (apiKey === null) throw new ChatAPIError('A socket needs an API key', 'INVALID_ARGUMENT');
       const WebSocket = this.#WebSocket ?? globalThis.WebSocket;
       if (WebSocket === undefined) {
-        const text = 'There is no WebSocket here: give a class of them to new ChatAPI(), such as that of the package ws';
+        const text =
+          'There is no WebSocket here: give a class of them to new ChatAPI(), such as that of the package ws';
         throw new ChatAPIError(text, 'NO_WEBSOCKET');
       }
       return new Socket({ url: `${baseUrl.replace(/^http/, 'ws')}/websocket/open`, apiKey, options, WebSocket });

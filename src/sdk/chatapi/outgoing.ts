@@ -9,7 +9,7 @@ export function notificationRoutes(transport: Transport): Notifications {
   return {
     create: (body, { idempotencyKey = newUuid() } = {}) =>
       transport.one({ method: 'POST', path: '/notifications', body, idempotencyKey }),
-    list: (query) => listing(transport, { method: 'GET', path: '/notifications', query }),
+    list: (query) => listing(transport, () => '/notifications', query),
     analytics: (query) => transport.one({ method: 'GET', path: '/notifications/analytics', query }),
     get: async (id) => transport.one({ method: 'GET', path: one(id) }),
     update: async (id, body) => transport.one({ method: 'PUT', path: one(id), body }),
@@ -26,7 +26,7 @@ export function webhookRoutes(transport: Transport): Webhooks {
   return {
     create: (body, { idempotencyKey = newUuid() } = {}) =>
       transport.one({ method: 'POST', path: '/webhooks', body, idempotencyKey }),
-    list: (query) => listing(transport, { method: 'GET', path: '/webhooks', query }),
+    list: (query) => listing(transport, () => '/webhooks', query),
     get: async (id) => transport.one({ method: 'GET', path: one(id) }),
     update: async (id, body) => transport.one({ method: 'PUT', path: one(id), body }),
     delete: async (id) => transport.nothing({ method: 'DELETE', path: one(id) }),
@@ -34,7 +34,7 @@ export function webhookRoutes(transport: Transport): Webhooks {
     deactivate: act('/deactivate'),
     test: act('/test'),
     analytics: async (id) => transport.one({ method: 'GET', path: one(id, '/analytics') }),
-    deadLetters: (id, query) => listing(transport, { method: 'GET', path: one(id, '/dead-letters'), query }),
+    deadLetters: (id, query) => listing(transport, () => one(id, '/dead-letters'), query),
     redrive: async (id, delivery) =>
       transport.one({ method: 'POST', path: one(id, `/dead-letters/${part(delivery)}/redrive`) }),
     replay: async (id, body) => transport.one({ method: 'POST', path: one(id, '/replay'), body }),

@@ -8,7 +8,7 @@ const sdk = clientPackage({
   readme: 'README.md',
   exports: ['ChatAPI', 'ChatAPIError'],
   script: 'chatapi.js',
-  declarations: ['shapes.d.ts', 'outgoing.d.ts', 'socket.d.ts'],
+  declarations: ['public-shapes.d.ts', 'public-outgoing.d.ts', 'public-socket.d.ts'],
 });
 
 export const chatapi: Sdk = { folder: 'chatapi', packages: [sdk], browserFile: '@chatapi/sdk/chatapi.js' };

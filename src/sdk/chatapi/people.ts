@@ -27,7 +27,7 @@ export function userRoutes(transport: Transport): Users {
     create: (body, { idempotencyKey = newUuid() } = {}) =>
       transport.one({ method: 'POST', path: '/users', body, idempotencyKey }),
     login: (email) => transport.one({ method: 'POST', path: '/users/login', body: { email } }),
-    list: (query) => listing(transport, { method: 'GET', path: '/users', query }),
+    list: (query) => listing(transport, () => '/users', query),
     get: async (id) => transport.one({ method: 'GET', path: one(id) }),
     update: async (id, body) => transport.one({ method: 'PUT', path: one(id), body }),
     delete: async (id) => transport.nothing({ method: 'DELETE', path: one(id) }),

@@ -2,20 +2,22 @@
  * The public face of `@chatapi/sdk`, with the declarations beside it: the package ships these very files as its types, and the
  * source is checked against them (`typeof import('./public.d.ts')`), so the two cannot drift apart. They import nothing else.
  */
-import type * as out from './outgoing.d.ts';
-import type * as wire from './shapes.d.ts';
-import type { ChatSocket, SocketOptions } from './socket.d.ts';
+import type * as out from './public-outgoing.d.ts';
+import type * as wire from './public-shapes.d.ts';
+import type { ChatSocket, SocketOptions } from './public-socket.d.ts';
 
-export type * from './outgoing.d.ts';
-export type * from './shapes.d.ts';
-export type * from './socket.d.ts';
+export type * from './public-outgoing.d.ts';
+export type * from './public-shapes.d.ts';
+export type * from './public-socket.d.ts';
 
 /** As much of a WebSocket (WHATWG WebSockets, or the package `ws`) as is needed. */
 export interface WebSocketLike {
   readonly readyState: number;
   send(data: string): void;
   close(code?: number, reason?: string): void;
-  addEventListener(type: 'open' | 'message' | 'close' | 'error', listener: (event: never) => void): void;
+  addEventListener(type: 'open' | 'error', listener: () => void): void;
+  addEventListener(type: 'message', listener: (event: { readonly data: unknown }) => void): void;
+  addEventListener(type: 'close', listener: (event: { readonly code: number; readonly reason: string }) => void): void;
 }
 
 export interface ChatAPIConfig {
@@ -179,7 +181,7 @@ export declare class ChatAPIError extends Error {
   /**
    * The server's code (`RESOURCE_NOT_FOUND`, `VALIDATION_ERROR`, ...; undefined when its answer had none), or one of the SDK's
    * own: `NETWORK_ERROR` (no answer: the outcome is unknown, `cause` says more), `INVALID_RESPONSE` (a good answer that cannot
-   * be read), `INVALID_ARGUMENT` (nothing was sent), `SOCKET_CLOSED` (`status` is the code of the close), `NOT_CONNECTED`,
+   * be read), `INVALID_ARGUMENT` (nothing was sent), `SOCKET_CLOSED` (`cause` is its `SocketEnd`), `NOT_CONNECTED`,
    * `NO_WEBSOCKET`.
    */
   readonly code: string | undefined;

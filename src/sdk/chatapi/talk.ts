@@ -9,8 +9,8 @@ export function roomRoutes(transport: Transport): Rooms {
   return {
     create: (body = {}, { idempotencyKey = newUuid() } = {}) =>
       transport.one({ method: 'POST', path: '/rooms', body, idempotencyKey }),
-    list: (query) => listing(transport, { method: 'GET', path: '/rooms', query }),
-    all: (query) => listing(transport, { method: 'GET', path: '/rooms/all', query }),
+    list: (query) => listing(transport, () => '/rooms', query),
+    all: (query) => listing(transport, () => '/rooms/all', query),
     get: async (id) => transport.one({ method: 'GET', path: one(id) }),
     update: async (id, body) => transport.one({ method: 'PUT', path: one(id), body }),
     delete: async (id) => transport.nothing({ method: 'DELETE', path: one(id) }),
@@ -18,14 +18,12 @@ export function roomRoutes(transport: Transport): Rooms {
       transport.one({ method: 'POST', path: one(id, '/deactivate'), body: { reason }, isRepeatable: true }),
     activate: async (id) => transport.one({ method: 'POST', path: one(id, '/activate'), isRepeatable: true }),
     join: async (id, body = {}) => transport.one({ method: 'POST', path: one(id, '/join'), body }),
-    leave: async (id, user) =>
-      transport.one({ method: 'POST', path: one(id, '/leave'), body: { user_id: user } }),
-    participants: (id, query) => listing(transport, { method: 'GET', path: one(id, '/participants'), query }),
+    leave: async (id, user) => transport.one({ method: 'POST', path: one(id, '/leave'), body: { user_id: user } }),
+    participants: (id, query) => listing(transport, () => one(id, '/participants'), query),
     online: async (id) => transport.one({ method: 'GET', path: one(id, '/online') }),
-    members: (id, query) => listing(transport, { method: 'GET', path: one(id, '/members'), query }),
+    members: (id, query) => listing(transport, () => one(id, '/members'), query),
     addMember: async (id, body) => transport.one({ method: 'POST', path: one(id, '/members'), body }),
-    removeMember: async (id, user) =>
-      transport.nothing({ method: 'DELETE', path: one(id, `/members/${part(user)}`) }),
+    removeMember: async (id, user) => transport.nothing({ method: 'DELETE', path: one(id, `/members/${part(user)}`) }),
     memberRole: async (id, user) => transport.one({ method: 'GET', path: one(id, `/members/${part(user)}/role`) }),
   };
 }
@@ -37,13 +35,13 @@ export function messageRoutes(transport: Transport): Messages {
   return {
     send: (body, { idempotencyKey = newUuid() } = {}) =>
       transport.one({ method: 'POST', path: '/messages', body, idempotencyKey }),
-    list: (query) => listing(transport, { method: 'GET', path: '/messages', query }),
-    search: (q, query) => listing(transport, { method: 'GET', path: '/messages/search', query: { ...query, q } }),
+    list: (query) => listing(transport, () => '/messages', query),
+    search: (q, query) => listing(transport, () => '/messages/search', { ...query, q }),
     get: async (id) => transport.one({ method: 'GET', path: one(id) }),
     update: async (id, body) => transport.one({ method: 'PUT', path: one(id), body }),
     delete: async (id) => transport.nothing({ method: 'DELETE', path: one(id) }),
     latest: async (room, query) => transport.page({ method: 'GET', path: inRoom(room), query }),
-    unread: (room, query) => listing(transport, { method: 'GET', path: inRoom(room, '/unread'), query }),
+    unread: (room, query) => listing(transport, () => inRoom(room, '/unread'), query),
     markRead: async (room, id) =>
       transport.one({ method: 'POST', path: inRoom(room, '/read'), body: { message_id: id }, isRepeatable: true }),
   };

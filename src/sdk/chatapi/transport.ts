@@ -64,7 +64,12 @@ export class Transport {
 
   /** The whole body of the answer, whatever it is; undefined for none. */
   async bare(call: Call): Promise<unknown> {
-    const { method, path, query = {}, isRepeatable = call.method !== 'POST' || call.idempotencyKey !== undefined } = call;
+    const {
+      method,
+      path,
+      query = {},
+      isRepeatable = call.method !== 'POST' || call.idempotencyKey !== undefined,
+    } = call;
     const url = `${this.settings.baseUrl}${path}${spell(query as Query)}`;
     const request: RequestInit = {
       method,

@@ -42,12 +42,12 @@ function taker(taken: bigint) {
   return { workspace: 7, taken, promise, offer: (events: readonly Ripe[], upTo: bigint) => resolve({ events, upTo }) };
 }
 
-function scanner(log: ReturnType<typeof history>) {
+function scanner(log: ReturnType<typeof history>, until = async () => {}) {
   const { signal } = new AbortController();
   const onTrouble = (error: unknown) => {
     throw error;
   };
-  return new Scanner({ history: log, dialect: testDialect, reached: { until: async () => {} }, signal, onTrouble });
+  return new Scanner({ history: log, dialect: testDialect, reached: { until }, signal, onTrouble });
 }
 
 t.test('one page serves all whom it can, and nobody loses what stands before it', async (t) => {
@@ -70,6 +70,30 @@ t.test('one page serves all whom it can, and nobody loses what stands before it'
     ],
   );
   t.equal(log.pages, 2);
+});
+
+t.test('who gives something back while the page is rendered gets that again', async (t) => {
+  const one = { ...taker(1_000n), taken: 1_000n };
+  const scans = scanner(history(1_500), async () => {
+    one.taken = 900n;
+  });
+  scans.want(one);
+  const { events, upTo } = await one.promise;
+  t.same([events[0]?.position, events.length, upTo], [901n, 600, 1_500n]);
+});
+
+t.test('who asks at whatever moment after an answer is answered', async (t) => {
+  for (let turns = 0; turns < 8; turns++) {
+    const scans = scanner(history(1_500));
+    const [first, second] = [taker(1_000n), taker(1_200n)];
+    const offer = async (events: readonly Ripe[], upTo: bigint) => {
+      first.offer(events, upTo);
+      for (let turn = 0; turn < turns; turn++) await Promise.resolve();
+      scans.want(second);
+    };
+    scans.want({ ...first, offer });
+    t.equal((await second.promise).upTo, 1_500n, `${turns} turns after`);
+  }
 });
 
 t.test('the position before a time, with what was erased on the way', async (t) => {

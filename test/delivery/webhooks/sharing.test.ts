@@ -1,4 +1,5 @@
 import t from 'tap';
+import { WebhookLeases } from '../../../src/delivery/webhooks/leases.ts';
 import { receiver } from './receiver.ts';
 import { allSettled, webhookWorld } from './world.ts';
 
@@ -47,6 +48,33 @@ t.test('two processes share the webhooks, and one takes over from the other', as
       numbers,
       'each once',
     );
+});
+
+t.test('what others have does not keep a process from what nobody has', async (t) => {
+  const world = await webhookWorld(t);
+  const targets = await Promise.all(Array.from({ length: 6 }, () => receiver(t)));
+  const webhooks: number[] = [];
+  for (const { url } of targets) webhooks.push((await world.hook(url)).webhook);
+  for (const theirs of [webhooks.slice(0, 3), webhooks.slice(3)]) {
+    const others = new WebhookLeases(world.node.options.work, 60_000);
+    await others.alive();
+    const held = await others.claim(theirs.map((webhook) => ({ workspace: 7, webhook })));
+    const mine = targets.filter((_, i) => !theirs.includes(webhooks[i] ?? 0));
+    const notMine = targets.filter((target) => !mine.includes(target));
+    const before = notMine.map(({ got }) => got.length);
+    const running = world.node.deliver({ sole: false, lookMs: 20 });
+    const [posted = 0] = await world.post(1);
+    await Promise.all(mine.map((target) => target.until(() => target.messages.includes(posted))));
+    t.equal(running.depths().webhooks, 3);
+    await running.stop();
+    t.same(
+      notMine.map(({ got }) => got.length),
+      before,
+      'what others have is left to them',
+    );
+    await others.release(held);
+    await others.leave();
+  }
 });
 
 t.test('a clean stop records what is under way, and leaves nothing to be sent twice', async (t) => {

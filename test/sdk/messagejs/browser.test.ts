@@ -9,10 +9,10 @@ import t, { type Test } from 'tap';
 import { buildSdk } from '../../../src/sdk/build.ts';
 import type { MessageJSClient, SendParams } from '../../../src/sdk/messagejs/public.d.ts';
 import { launchChromium, needsChromium } from '../../support/chromium.ts';
-import { installPacked } from './packed.ts';
-import { type Answer, accepted, type ScriptedServer, startServer } from './server.ts';
+import { installPacked } from '../packed.ts';
+import { type Answer, accepted, type ScriptedServer, startServer } from '../server.ts';
 
-const { browserFile } = await buildSdk();
+const browserFile = (await buildSdk()).browserFiles['messagejs.js'] as string;
 const script = await readFile(browserFile);
 
 t.test('the browser build is a classic script, and every build is under 20 KB gzipped', async (t) => {
@@ -88,7 +88,7 @@ t.test('in Chromium', needsChromium(), async (t) => {
   });
 
   t.test('a module bundled from the installed package', async (t) => {
-    const { folder } = await installPacked(t);
+    const { folder } = await installPacked(t, ['@messagejs/client', 'messagejs-client']);
     const entry = join(folder, 'app.js');
     await writeFile(
       entry,

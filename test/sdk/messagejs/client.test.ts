@@ -3,7 +3,7 @@ import t from 'tap';
 import { createClient } from '../../../src/sdk/messagejs/client.ts';
 import { MessageJSError } from '../../../src/sdk/messagejs/error.ts';
 import type { MessageJSConfig, SendParams } from '../../../src/sdk/messagejs/public.d.ts';
-import { type Answer, accepted, startServer } from './server.ts';
+import { type Answer, accepted, startServer } from '../server.ts';
 
 const params: SendParams = {
   to: '+1234567890',

@@ -1,10 +1,10 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import { installPacked, typeCheck } from './packed.ts';
-import { accepted, startServer } from './server.ts';
+import { installPacked, resolutions, typeCheck } from '../packed.ts';
+import { accepted, startServer } from '../server.ts';
 
-const { folder, contents, runScript } = await installPacked(t);
+const { folder, contents, runScript } = await installPacked(t, ['@messagejs/client', 'messagejs-client']);
 
 /** Sends twice with whatever `messagejs` is: a success after a retry, and a refusal. Prints what came back. */
 const main = `
@@ -145,34 +145,12 @@ const consumer = `
   export const error: Error = new MessageJSError('text', 'CODE', 400, {}, { cause: 1 });
 `;
 
-const resolutions = [
-  { module: 'nodenext', moduleResolution: 'nodenext', extensions: ['mts', 'cts'] },
-  { module: 'preserve', moduleResolution: 'bundler', extensions: ['ts'] },
-];
-
-for (const { module, moduleResolution, extensions } of resolutions) {
-  t.test(`the types hold under ${moduleResolution} resolution`, async (t) => {
-    const files: string[] = [];
-    for (const extension of extensions) {
-      for (const name of ['@messagejs/client', 'messagejs-client']) {
-        const file = `${name.replaceAll(/\W/g, '_')}.${extension}`;
-        await writeFile(join(folder, file), consumer.replaceAll('PACKAGE', name));
-        files.push(file);
-      }
-    }
-    const compilerOptions = {
-      module,
-      moduleResolution,
-      target: 'es2022',
-      lib: ['es2022'],
-      types: [],
-      strict: true,
-      exactOptionalPropertyTypes: true,
-      skipLibCheck: false,
-      noEmit: true,
-    };
-    const projectFile = `tsconfig.${moduleResolution}.json`;
-    await writeFile(join(folder, projectFile), JSON.stringify({ compilerOptions, files }));
-    t.equal(await typeCheck(folder, projectFile), '');
+for (const resolution of resolutions) {
+  t.test(`the types hold under ${resolution.moduleResolution} resolution`, async (t) => {
+    const consumers = ['@messagejs/client', 'messagejs-client'].map((name) => ({
+      name: name.replaceAll(/\W/g, '_'),
+      text: consumer.replaceAll('PACKAGE', name),
+    }));
+    t.equal(await typeCheck(folder, resolution, consumers), '');
   });
 }

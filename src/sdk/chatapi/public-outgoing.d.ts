@@ -1,5 +1,5 @@
-/** What goes over the wire of e-mail providers, notifications and webhooks; see `shapes.d.ts`. */
-import type { Meta, Moment, Range, SortedQuery } from './shapes.d.ts';
+/** What goes over the wire of e-mail providers, notifications and webhooks; see `public-shapes.d.ts`. */
+import type { Meta, Moment, Range, SortedQuery } from './public-shapes.d.ts';
 
 // E-mail providers.
 

@@ -1,7 +1,7 @@
 /** The socket of `@chatapi/sdk`. */
 
-import type { Priority } from './outgoing.d.ts';
-import type { Message, Meta, NewMessage, OnlineUsers, Participant } from './shapes.d.ts';
+import type { Priority } from './public-outgoing.d.ts';
+import type { Message, Meta, NewMessage, OnlineUsers, Participant } from './public-shapes.d.ts';
 
 /** Whom and what a socket is for. Nothing at all: the key's user, and all rooms that it is a member of. */
 export interface SocketOptions {

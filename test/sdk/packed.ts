@@ -1,11 +1,11 @@
-/** Both packages as an integrator gets them: built, packed, and installed from the tarballs into a folder of their own. */
+/** Packages as an integrator gets them: built, packed, and installed from the tarballs into a folder of their own. */
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Test } from 'tap';
-import { buildSdk } from '../../../src/sdk/build.ts';
+import { buildSdk } from '../../src/sdk/build.ts';
 
 const run = promisify(execFile);
 
@@ -18,15 +18,15 @@ export interface Installed {
   readonly runScript: (file: string, text: string, args?: readonly string[]) => Promise<unknown>;
 }
 
-/** Needs no registry: the one dependency, of the alias on the client, is among the tarballs. Removed at the test's end. */
-export async function installPacked(t: Test): Promise<Installed> {
-  const { browserFile } = await buildSdk();
-  const client = dirname(browserFile);
-  const alias = join(client, '..', '..', 'messagejs-client');
+const dist = join(import.meta.dirname, '..', '..', 'src', 'sdk', 'dist');
+
+/** Needs no registry: what one of them depends on is among them. Removed at the test's end. */
+export async function installPacked(t: Test, names: readonly string[]): Promise<Installed> {
+  await buildSdk();
   const folder = await mkdtemp(join(tmpdir(), 'parley-sdk-'));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
   await writeFile(join(folder, 'package.json'), JSON.stringify({ name: 'consumer', version: '1.0.0', private: true }));
-  const packed = [await pack(client, join(folder, 'client')), await pack(alias, join(folder, 'alias'))];
+  const packed = await Promise.all(names.map((name, i) => pack(join(dist, name), join(folder, `packed-${i}`))));
   await npm(folder, ['install', '--offline', ...packed.map(({ tarball }) => tarball)]);
   return {
     folder,
@@ -39,7 +39,7 @@ export async function installPacked(t: Test): Promise<Installed> {
   };
 }
 
-/** Each tarball has a folder of its own: npm gives `@messagejs/client` and `messagejs-client` the same file name. */
+/** Each tarball has a folder of its own: npm gives `@a/b` and `a-b` the same file name. */
 async function pack(source: string, target: string): Promise<{ name: string; files: string[]; tarball: string }> {
   await mkdir(target);
   const { stdout } = await npm(source, ['pack', '--json', '--pack-destination', target]);
@@ -51,9 +51,36 @@ async function pack(source: string, target: string): Promise<{ name: string; fil
   };
 }
 
-/** Runs the repository's TypeScript on a project file in `folder`: its complaints, an empty string when there are none. */
-export async function typeCheck(folder: string, projectFile: string): Promise<string> {
-  const tsc = join(import.meta.dirname, '..', '..', '..', 'node_modules', 'typescript', 'bin', 'tsc');
+/** How consumers find modules, and how their files end. */
+export const resolutions = [
+  { module: 'nodenext', moduleResolution: 'nodenext', extensions: ['mts', 'cts'] },
+  { module: 'preserve', moduleResolution: 'bundler', extensions: ['ts'] },
+] as const;
+
+/** Runs the repository's TypeScript on consumers in `folder`: its complaints, an empty string when there are none. */
+export async function typeCheck(
+  folder: string,
+  { module, moduleResolution, extensions }: (typeof resolutions)[number],
+  consumers: readonly { readonly name: string; readonly text: string }[],
+): Promise<string> {
+  const files = extensions.flatMap((extension) =>
+    consumers.map(({ name, text }) => ({ file: `${name}.${extension}`, text })),
+  );
+  for (const { file, text } of files) await writeFile(join(folder, file), text);
+  const compilerOptions = {
+    module,
+    moduleResolution,
+    target: 'es2022',
+    lib: ['es2022'],
+    types: [],
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    skipLibCheck: false,
+    noEmit: true,
+  };
+  const projectFile = `tsconfig.${moduleResolution}.json`;
+  await writeFile(join(folder, projectFile), JSON.stringify({ compilerOptions, files: files.map(({ file }) => file) }));
+  const tsc = join(import.meta.dirname, '..', '..', 'node_modules', 'typescript', 'bin', 'tsc');
   return await runOutside(folder, process.execPath, [tsc, '-p', projectFile]).then(
     () => '',
     (error: { stdout?: string; message: string }) => error.stdout || error.message,
