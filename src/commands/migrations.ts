@@ -57,6 +57,10 @@ CREATE TABLE work.files (
   file int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   workspace int NOT NULL, account int NOT NULL, kind text COLLATE "C" NOT NULL, digest bytea NOT NULL, bytes bytea NOT NULL,
   shown boolean NOT NULL DEFAULT false, stored_at timestamptz NOT NULL DEFAULT now()
+) WITH (
+  -- What was erased is to leave the disk soon, however few they are.
+  autovacuum_vacuum_threshold = 0, autovacuum_vacuum_scale_factor = 0,
+  toast.autovacuum_vacuum_threshold = 0, toast.autovacuum_vacuum_scale_factor = 0
 );
 -- Images are compressed as they come.
 ALTER TABLE work.files ALTER COLUMN bytes SET STORAGE EXTERNAL;

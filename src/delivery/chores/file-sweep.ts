@@ -48,15 +48,16 @@ export class FileSweep {
     if (last.size === 0) return;
     const each = [...last.values()];
     const columns = [each.map((of) => of.workspace), each.map((of) => of.account), each.map((of) => of.file)];
+    const those = `unnest($1::int[], $2::int[], $3::int[]) AS l (workspace, account, file)
+      WHERE f.workspace = l.workspace AND f.account = l.account`;
     await client.query(
-      `DELETE FROM work.files f USING unnest($1::int[], $2::int[], $3::int[]) AS l (workspace, account, file)
-        WHERE f.workspace = l.workspace AND f.account = l.account AND f.file <> l.file
-          AND (f.shown OR f.file = ANY ($4::int[]))`,
+      `DELETE FROM work.files f USING ${those} AND f.file <> l.file AND (f.shown OR f.file = ANY ($4::int[]))`,
       [...columns.map(intArray), intArray(named)],
     );
-    await client.query('UPDATE work.files SET shown = true WHERE file = ANY ($1::int[]) AND NOT shown', [
-      intArray(named),
-    ]);
+    await client.query(
+      `UPDATE work.files f SET shown = true FROM ${those} AND f.file = l.file AND NOT f.shown`,
+      columns.map(intArray),
+    );
   }
 
   /** Looks after some of the uploads whose event is long due. */

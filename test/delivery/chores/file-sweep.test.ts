@@ -7,7 +7,9 @@ import {
   FileCommands,
   IdAllocator,
   Idempotency,
+  streams,
 } from '../../../src/commands/index.ts';
+import { workspace as workspaceRules } from '../../../src/domain/workspace.ts';
 import { PasswordHasher } from '../../../src/platform/crypto.ts';
 import { IdSpeller } from '../../../src/platform/ids.ts';
 import { openPool } from '../../../src/platform/postgres.ts';
@@ -26,11 +28,12 @@ async function owner(t: Test, world: World) {
   const clients = new ClientCommands({ door, ids, speller });
   const { workspace } = await clients.createClient({ name: 'Shop', description: null });
   const input = { email: 'ada@example.com', username: 'ada', fullName: null, keyLifeMs: null };
-  const { account } = await people.createUser({ workspace, account: 0 }, input);
+  const master: Actor = { workspace, account: 0 };
+  const { account } = await people.createUser(master, input);
   const ada: Actor = { workspace, account };
   const files = new FileCommands({ people, pool });
   const change = (bytes: string) => files.changeAvatar(ada, { kind: 'png', bytes: Buffer.from(bytes) });
-  return { ada, people, change, client: { workspace, account: 0 }, clients };
+  return { ada, people, change, master };
 }
 
 const left = async (world: World) =>
@@ -58,7 +61,7 @@ t.test('what was replaced goes, and what never got its event; what is shown or u
   await abandon(world, ada, 'abandoned', '2 hours');
   await abandon(world, ada, 'under way', '1 minute');
   // The group has not met its event yet when it is looked for.
-  await world.ask("UPDATE work.files SET stored_at = now() - interval '2 hours'  WHERE bytes = 'second'");
+  await world.ask("UPDATE work.files SET stored_at = now() - interval '2 hours' WHERE bytes = 'second'");
   t.same(await left(world), ['first', 'second', 'abandoned', 'under way'], 'before anything is swept');
   world.node.deliver();
   await untilLeft(world, 'second', 'under way');
@@ -75,11 +78,14 @@ t.test('what was replaced goes, and what never got its event; what is shown or u
 
 t.test('a deleted client takes all files of its people along', async (t) => {
   const world = await deliveryWorld(t);
-  const { ada, change, client, clients } = await owner(t, world);
+  const { ada, change, master } = await owner(t, world);
+  const { workspace } = ada;
   await change('shown');
   await abandon(world, ada, 'under way', '1 minute');
-  await clients.deleteClient(client);
-  world.node.deliver({ erasing: { graceMs: 0 } });
+  const home = streams.workspace(workspace);
+  await world.node.door.execute(workspaceRules, home, { command: 'DeleteWorkspace', workspace }, master);
+  await world.projected();
+  world.node.deliver();
   await untilLeft(world);
   t.same(await left(world), []);
 });
