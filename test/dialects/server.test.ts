@@ -284,11 +284,14 @@ t.test('the SDK for pages', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'parley-sdk-'));
   t.teardown(() => rmSync(folder, { recursive: true }));
   const sdkFile = join(folder, 'messagejs.js');
-  const sdkFiles = { 'messagejs.js': sdkFile };
+  const other = join(folder, 'chatapi.js');
+  const sdkFiles = { 'messagejs.js': sdkFile, 'chatapi.js': other };
   writeFileSync(sdkFile, 'globalThis.messagejs = {};');
+  writeFileSync(other, 'globalThis.ChatAPI = {};');
   const { url, port } = await testHost(t, { dialects: [alpha({ production: true })], sdkFiles });
   const answer = await fetch(`${url}/v1/messagejs.js`, { headers: { origin: page } });
   t.equal(await answer.text(), 'globalThis.messagejs = {};');
+  t.equal(await (await fetch(`${url}/v1/chatapi.js`)).text(), 'globalThis.ChatAPI = {};');
   t.match(answer.headers.get('content-type'), /^text\/javascript/);
   t.match(answer.headers.get('cache-control'), /max-age=3600/);
   t.equal(answer.headers.get('access-control-allow-origin'), '*');

@@ -124,8 +124,8 @@ export class KafkaServer implements FaultyServer {
     const gone = this.#kafka.kill();
     await this.proxy.away();
     await gone;
-    await sleep(ms);
-    await this.#kafka.restart();
+    // It takes some seconds to start, in which it is away already.
+    await Promise.all([this.#kafka.restart(), sleep(ms)]);
     await this.proxy.back();
   }
 

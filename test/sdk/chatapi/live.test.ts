@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import t from 'tap';
+import { WebSocket } from 'ws';
 import { ChatAPI } from '../../../src/sdk/chatapi/node.ts';
 import { startHarness } from '../../dialects/chatapi/harness.ts';
 import { errorOf, next } from './outcomes.ts';
@@ -17,7 +18,10 @@ t.test('a socket', async (t) => {
   const chat = new ChatAPI(ann.key, config);
   const room = await chat.rooms.create({ name: 'Live' });
   await new ChatAPI(ben.key, config).rooms.join(room.id);
-  const [socket, other] = [chat.connect(), new ChatAPI(ben.key, config).connect({ room_id: room.id })];
+  const [socket, other] = [
+    chat.connect(),
+    new ChatAPI(ben.key, { ...config, WebSocket }).connect({ room_id: room.id }),
+  ];
   t.teardown(() => [socket, other].map((each) => each.close()));
   t.match(await socket.opened(), { status: 'connected', user_id: ann.id });
   t.match(await other.opened(), { room_id: room.id });

@@ -1,6 +1,4 @@
 import { readFile, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
@@ -11,6 +9,7 @@ import type { MessageJSClient, SendParams } from '../../../src/sdk/messagejs/pub
 import { launchChromium, needsChromium } from '../../support/chromium.ts';
 import { installPacked } from '../packed.ts';
 import { type Answer, accepted, type ScriptedServer, startServer } from '../server.ts';
+import { startSite } from '../site.ts';
 
 const browserFile = (await buildSdk()).browserFiles['messagejs.js'] as string;
 const script = await readFile(browserFile);
@@ -41,7 +40,7 @@ t.test('in Chromium', needsChromium(), async (t) => {
   /** A page of one origin that has the SDK, and the API on another one. */
   async function setUp(t: Test, answers: Answer[], head: Head = scriptTag, host = '127.0.0.1') {
     const api = await startServer(t, answers);
-    const sitePort = await startSite(t, head);
+    const sitePort = await startSite(t, head.tag, head.sdk);
     const page = await browser.newPage();
     t.teardown(() => page.close());
     await page.goto(`http://${host}:${sitePort}/`);
@@ -115,21 +114,6 @@ interface Head {
 }
 
 const scriptTag: Head = { tag: '<script src="/sdk.js"></script>', sdk: script };
-
-/** Serves a page that loads the SDK, and the SDK. Returns the port. */
-async function startSite(t: Test, head: Head): Promise<number> {
-  const server = createServer((request, response) => {
-    const isSdk = request.url === '/sdk.js';
-    response.writeHead(200, { 'Content-Type': isSdk ? 'text/javascript' : 'text/html; charset=utf-8' });
-    response.end(isSdk ? head.sdk : `<!doctype html><title>Site</title>${head.tag}`);
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.teardown(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return (server.address() as AddressInfo).port;
-}
 
 type BrowserGlobal = {
   messagejs: MessageJSClient & { MessageJSError: new () => Error & { code: string; status: number } };
