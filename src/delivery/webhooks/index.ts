@@ -48,7 +48,7 @@ export type WebhookOutcome = 'delivered' | 'failed' | 'dead' | 'erased';
 /** What the delivery of webhooks needs. Times in milliseconds. */
 export interface WebhooksOptions {
   readonly feed: Feed;
-  /** The log, for those who are behind. Read from any number on. */
+  /** The log, for those who are behind. */
   readonly history: History;
   /** One event of the log, by its stream; null when it is gone. */
   readonly readEvent: (stream: string, revision: number) => Promise<RecordedEvent | null>;

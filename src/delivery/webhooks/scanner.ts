@@ -92,7 +92,8 @@ export class Scanner {
 
 /**
  * A position after which every event of that time or later stands, by halving: the log's times rise with its positions, but for
- * what clocks differ by. Needs a history that can be read from any number on.
+ * what clocks differ by. A history that can only be read from a record's own position on (EventStoreDB's) is not halved: its
+ * start is such a position too.
  */
 export async function positionBefore(history: History, timeMs: number): Promise<bigint> {
   const wanted = timeMs - clockDifferenceMs;
@@ -100,7 +101,11 @@ export async function positionBefore(history: History, timeMs: number): Promise<
   let high = await history.head();
   while (high - low > BigInt(pageEvents)) {
     const middle = (low + high) / 2n;
-    const first = await firstAfter(history, middle, high);
+    const first = await firstAfter(history, middle, high).catch((error: unknown) => {
+      if (error instanceof RangeError) return 'between records';
+      throw error;
+    });
+    if (first === 'between records') break;
     if (first === null || first.at >= wanted) high = middle;
     else low = first.position;
   }
