@@ -12,6 +12,8 @@ async function twoNodes(w: World) {
   const [a, b] = [await w.node(), await w.node({ clock })] as const;
   const project = await makeProject(a);
   await b.workspaces.authenticate(project.secret);
+  // What its tail has yet to tell is none of what follows.
+  await b.log.taken(await a.log.head());
   const stream = streams.key(project.workspace, project.key.key);
   const revoke = (node: Node) =>
     node.workspaces.revokeKey(owner, project.workspace, project.key.key) as Promise<bigint>;
