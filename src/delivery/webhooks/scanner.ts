@@ -98,16 +98,17 @@ export class Scanner {
 export async function positionBefore(history: History, timeMs: number): Promise<bigint> {
   const wanted = timeMs - clockDifferenceMs;
   let low = 0n;
-  let high = await history.head();
-  while (high - low > BigInt(pageEvents)) {
-    const middle = (low + high) / 2n;
-    const first = await firstAfter(history, middle, high).catch((error: unknown) => {
-      if (error instanceof RangeError) return 'between records';
-      throw error;
-    });
-    if (first === 'between records') break;
-    if (first === null || first.at >= wanted) high = middle;
-    else low = first.position;
+  try {
+    let high = await history.head();
+    while (high - low > BigInt(pageEvents)) {
+      const middle = (low + high) / 2n;
+      const first = await firstAfter(history, middle, high);
+      if (first === null || first.at >= wanted) high = middle;
+      else low = first.position;
+    }
+  } catch (error) {
+    // No record begins there.
+    if (!(error instanceof RangeError)) throw error;
   }
   return low;
 }
