@@ -32,8 +32,11 @@ async function ground(t: Test) {
 
 t.test('two at once are both kept, and every node opens them', async (t) => {
   const { here, node } = await ground(t);
-  const [commands, others] = [commandsOf(node), commandsOf(await here.node())];
+  const other = await here.node();
+  const [commands, others] = [commandsOf(node), commandsOf(other)];
   await Promise.all([commands.setProvider(actor, ses), others.setProvider(actor, postmark)]);
+  // Whichever was last, the other node hears of it by its tail.
+  await other.log.taken(await node.log.head());
   const types = (await others.providersOf(7)).map(({ provider_config: { provider_type: type } }) => type);
   t.same(types.sort(), ['postmark', 'ses']);
   t.same(await commands.providersOf(8), [], "nobody else's");

@@ -1,5 +1,6 @@
 /**
- * `npm run bench -- distributed`: what the way through Kafka costs, on the Postgres log.
+ * `npm run bench -- distributed`: what the way through Kafka costs, on the Postgres log; with `EVENTSTOREDB_URL` on that one,
+ * without bars.
  *
  * - `relay`: events/s from the log into Kafka (acks=all) against a bare producer of the same messages in the same batches,
  *   while the same rows are read from an equal table; and its last third against its first, as the topic grows;
@@ -41,7 +42,11 @@ export async function distributed({ quick, only, dir }: DistributedOptions): Pro
   const effort = quick ? quickEffort : fullEffort;
   const stage = await setStage(effort, dir);
   try {
-    console.log(`distributed${quick ? ', quick' : ''}: Node ${process.version}, ${availableParallelism()} cores`);
+    const { eventStore } = stage.place;
+    const log = eventStore ? 'the log in EventStoreDB, without bars' : 'the log in Postgres';
+    console.log(
+      `distributed${quick ? ', quick' : ''}: ${log}; Node ${process.version}, ${availableParallelism()} cores`,
+    );
     const measured = await measure(stage, only);
     print(measured);
     const { relay, projector } = measured;
@@ -49,7 +54,7 @@ export async function distributed({ quick, only, dir }: DistributedOptions): Pro
       name: 'distributed',
       ratios: { ...(relay && { relay: relay.ratio }), ...(projector && { projector: projector.ratio }) },
       samples: measured,
-      bars: barsOf(measured),
+      bars: eventStore ? [] : barsOf(measured),
     };
   } finally {
     await stage.close();
@@ -61,7 +66,7 @@ async function measure(stage: Stage, only: readonly DistributedPart[]): Promise<
   const topic = stage.newTopic();
   const latency = () => measureLatency(stage, topic);
   const short = has('latency') ? await step('latency, short topic', latency) : undefined;
-  await step(`${stage.effort.dispatches} dispatches into the log`, () => fillLog(stage.log, stage.effort.dispatches));
+  await step(`${stage.effort.dispatches} dispatches into the log`, () => fillLog(stage, stage.effort.dispatches));
   const relay = has('relay') ? await step('relay', () => measureRelay(stage)) : undefined;
   const projector = has('projector') ? await step('projector', () => measureProjector(stage)) : undefined;
   const long = has('latency')

@@ -27,14 +27,14 @@ export async function measureLatency(stage: Stage, topic: TopicOptions): Promise
   const rows = new Map<string, number>();
   const told = new EventTarget();
   try {
-    const of = (role: NodeOptions['role']) => ({ role, url: stage.url, topic });
+    const of = (role: NodeOptions['role']) => ({ role, place: stage.place, topic });
     nodes.push(await startNode(of('relay')), await startNode(of('projector')));
     nodes[1]?.on('message', (message: Committed | string) => {
       if (typeof message === 'string') return;
       for (const { positions, at } of message) for (const position of positions) rows.set(position, at);
       told.dispatchEvent(new Event('rows'));
     });
-    const events = Number(await stage.log.head());
+    const events = stage.appended;
     // Until the first row comes everything is being set up.
     const [first] = await stage.log.append([acceptance()]);
     if (first?.outcome !== 'written') throw new Error(first?.outcome);
@@ -63,7 +63,8 @@ interface Accepted {
 }
 
 /** Appends commands at the steady rate for so long; resolves when the last is answered. */
-async function pace({ log }: Stage, durationMs: number): Promise<Accepted[]> {
+async function pace(stage: Stage, durationMs: number): Promise<Accepted[]> {
+  const { log } = stage;
   const accepted: Accepted[] = [];
   const answers: Promise<void>[] = [];
   const begun = performance.now();
@@ -84,6 +85,7 @@ async function pace({ log }: Stage, durationMs: number): Promise<Accepted[]> {
     }, 2);
   });
   await Promise.all(answers);
+  stage.appended += total;
   return accepted;
 }
 

@@ -4,13 +4,13 @@ import { consumerPool } from '../../../src/feed/checkpoint.ts';
 import type { Consumer, Feed } from '../../../src/feed/feed.ts';
 import { openKafkaFeed, type TopicOptions } from '../../../src/feed/kafka.ts';
 import { startRelay } from '../../../src/feed/relay.ts';
-import { openPostgresLog } from '../../../src/log/postgres.ts';
 import { startProjector } from '../../../src/readside/index.ts';
+import { type LogPlace, openLog } from './log.ts';
 
 /** What it is told, by its first message. */
 export interface NodeOptions {
   readonly role: 'relay' | 'projector';
-  readonly url: string;
+  readonly place: LogPlace;
   readonly topic: TopicOptions;
 }
 
@@ -20,8 +20,9 @@ export type Committed = readonly { readonly positions: readonly string[]; readon
 const say = (fields: object, message: string) => console.error(message, 'err' in fields ? fields.err : '');
 const logger = { info() {}, warn: say, error: say };
 
-async function main({ role, url, topic }: NodeOptions): Promise<void> {
-  const log = await openPostgresLog({ url, codec });
+async function main({ role, place, topic }: NodeOptions): Promise<void> {
+  const { url } = place;
+  const log = await openLog(place);
   if (role === 'relay') {
     startRelay({ ...topic, url, log, codec, logger });
     process.send?.('ready');

@@ -4,18 +4,18 @@ import { rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { codec, event } from '../../../schemas/index.ts';
+import { event } from '../../../schemas/index.ts';
 import type { TopicOptions } from '../../../src/feed/kafka.ts';
 import { feedMigrations } from '../../../src/feed/migrations.ts';
-import { type Commit, NO_STREAM } from '../../../src/log/log.ts';
+import { type Commit, type Log, NO_STREAM } from '../../../src/log/log.ts';
 import { logMigrations } from '../../../src/log/migrations.ts';
-import { openPostgresLog, type PostgresLog } from '../../../src/log/postgres.ts';
 import { startEmbeddedPostgres } from '../../../src/platform/embedded-postgres.ts';
 import { migrate } from '../../../src/platform/migrate.ts';
 import { readsideMigrations } from '../../../src/readside/index.ts';
 import { givenBrokers, startKafka } from '../../support/kafka/kafka.ts';
 import { silentLog } from '../../support/postgres-server.ts';
 import { Closing, workDirectory } from '../run.ts';
+import { type LogPlace, openLog } from './log.ts';
 
 /** How much is measured. */
 export interface Effort {
@@ -42,8 +42,11 @@ export const quickEffort: Effort = {
 export interface Stage {
   readonly effort: Effort;
   readonly url: string;
+  readonly place: LogPlace;
   readonly brokers: readonly string[];
-  readonly log: PostgresLog;
+  readonly log: Log;
+  /** Events that were appended so far. */
+  appended: number;
   readonly database: pg.Client;
   /** A topic that nobody has used. */
   newTopic(): TopicOptions & { readonly partitions: number };
@@ -64,7 +67,10 @@ export async function setStage(effort: Effort, below = tmpdir()): Promise<Stage>
     const kafka = given === null ? await startKafka({ dir }) : null;
     if (kafka) closing.push(() => kafka.stop());
     await migrate(postgres.url, [...logMigrations, ...feedMigrations, ...readsideMigrations]);
-    const log = await openPostgresLog({ url: postgres.url, codec });
+    const { EVENTSTOREDB_URL: eventStoreUrl } = process.env;
+    const namespace = `bench_${randomUUID().slice(0, 8)}`;
+    const place = { url: postgres.url, eventStore: eventStoreUrl ? { url: eventStoreUrl, namespace } : null };
+    const log = await openLog(place);
     closing.push(() => log.close());
     const database = new pg.Client({ connectionString: postgres.url, application_name: 'parley-bench' });
     database.on('error', () => {});
@@ -73,6 +79,8 @@ export async function setStage(effort: Effort, below = tmpdir()): Promise<Stage>
     return {
       effort,
       url: postgres.url,
+      place,
+      appended: 0,
       brokers: (given ?? kafka?.brokers ?? '').split(','),
       log,
       database,
@@ -106,7 +114,8 @@ function commit(stream: string, expected: number, events: Commit['events']): Com
 }
 
 /** Fills the log with dispatches that were accepted, sent and delivered, in the order of a busy server. */
-export async function fillLog(log: PostgresLog, dispatches: number): Promise<bigint> {
+export async function fillLog(stage: Stage, dispatches: number): Promise<void> {
+  const { log } = stage;
   const perAppend = 500;
   for (let done = 0; done < dispatches; done += perAppend) {
     const accepted = Array.from({ length: Math.min(perAppend, dispatches - done) }, acceptance);
@@ -126,10 +135,10 @@ export async function fillLog(log: PostgresLog, dispatches: number): Promise<big
     });
     await append(log, later);
   }
-  return log.head();
+  stage.appended += 3 * dispatches;
 }
 
-async function append(log: PostgresLog, commits: readonly Commit[]): Promise<void> {
+async function append(log: Log, commits: readonly Commit[]): Promise<void> {
   const outcomes = await log.append(commits);
   const other = outcomes.find(({ outcome }) => outcome !== 'written');
   if (other) throw new Error(`the log was not filled: ${JSON.stringify(other, (_, value) => String(value))}`);
