@@ -24,7 +24,7 @@ const few = fc.integer({ min: 0, max: 3 });
 const fewAccounts = fc.array(few, { maxLength: 4 });
 const roles = fc.array(fc.constantFrom(...roomRoles), { maxLength: 3 });
 
-/** What clients attach. */
+/** What clients attach. (`__proto__`, which `text` may be, is no key of theirs that is kept.) */
 export const meta = fc.dictionary(
   fc.constantFrom('a', 'b'),
   fc.oneof(text, fc.boolean(), fc.constant(null), fewAccounts),

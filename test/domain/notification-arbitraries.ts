@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { fallbackReasons, notificationPriorities, notificationTypes } from '../../schemas/index.ts';
 import { defaultNotificationSchedule, type NotificationCommand } from '../../src/domain/notification.ts';
 import { id, millis, text } from './arbitraries.ts';
+import { meta } from './chat-arbitraries.ts';
 
 export const notificationRef = { workspace: id, notification: text, room: fc.option(id) };
 
@@ -22,7 +23,7 @@ export const changeable = {
   scheduledFor: fc.option(millis),
   provider: fc.option(fc.record({ type: text, sealed: text })),
   maxRetries: fc.nat(10),
-  meta: fc.option(fc.dictionary(text, fc.constantFrom(1, 'a', null))),
+  meta: fc.option(meta),
 };
 
 const unnumbered = {

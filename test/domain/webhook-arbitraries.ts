@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import type { WebhookCommand } from '../../src/domain/webhook.ts';
 import { id, millis, text } from './arbitraries.ts';
+import { meta } from './chat-arbitraries.ts';
 
 const ref = { workspace: id, webhook: id };
 
@@ -16,7 +17,7 @@ export const settings = {
   headerNames: fc.array(text),
   sealedHeaders: fc.option(text),
   roomFilters: fc.array(id),
-  meta: fc.option(fc.dictionary(text, fc.constantFrom(1, 'a', null))),
+  meta: fc.option(meta),
 };
 
 const create = fc.record({ command: fc.constant('CreateWebhook' as const), ...ref, ...settings });
