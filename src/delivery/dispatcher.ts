@@ -6,6 +6,7 @@ import type { ConsumerLogger, Feed } from '../feed/feed.ts';
 import { sleep } from '../platform/clock.ts';
 import { Gather } from '../platform/gather.ts';
 import { type AttemptEnd, Attempts, type AttemptsOptions } from './attempt.ts';
+import { rowsCaughtUp, unavailableMs, untilHead } from './catch-up.ts';
 import { fillLane } from './fill.ts';
 import { Held } from './held.ts';
 import { Lane, type ReadyDispatch } from './lane.ts';
@@ -88,7 +89,6 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
 const tickMs = 250;
 /** After which a lane without work is forgotten, and with it what it learnt. */
 const idleMs = 10_000;
-const unavailableMs = 1_000;
 /** A lease is believed in no longer than this before its end. */
 const leaseMarginMs = 2_000;
 /** For what follows on an attempt at a stop: its recording, and the rows that show it. */
@@ -174,18 +174,9 @@ class RunningDispatcher implements Dispatcher {
   /** Rows may be behind what an earlier process recorded: nothing is sent before they are not. */
   async #begin(): Promise<void> {
     const { signal } = this.#stopping;
-    for (;;) {
-      signal.throwIfAborted();
-      try {
-        if (this.#options.sole) await this.#leases.endAll();
-        await this.#reached.until(await this.#options.head());
-        break;
-      } catch (error) {
-        signal.throwIfAborted();
-        this.#trouble(error);
-        await sleep(unavailableMs, signal);
-      }
-    }
+    const { sole, head } = this.#options;
+    const onTrouble = (error: unknown) => this.#trouble(error);
+    await rowsCaughtUp({ sole, head, leases: this.#leases, reached: this.#reached, signal, onTrouble });
     const { promise: stopped, reject: onStop } = Promise.withResolvers<never>();
     signal.addEventListener('abort', () => onStop(signal.reason), { once: true });
     await Promise.race([this.#options.sendAfter, stopped]);
@@ -347,15 +338,8 @@ class RunningDispatcher implements Dispatcher {
       );
   }
 
-  async #head(): Promise<bigint> {
-    for (;;) {
-      try {
-        return await this.#options.head();
-      } catch (error) {
-        this.#trouble(error);
-        await sleep(unavailableMs, this.#ended.signal);
-      }
-    }
+  #head(): Promise<bigint> {
+    return untilHead(this.#options.head, this.#ended.signal, (error) => this.#trouble(error));
   }
 
   #afterRelease(lane: Lane, retryAt: number | null): void {

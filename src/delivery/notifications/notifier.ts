@@ -10,6 +10,7 @@ import {
 import type { FeedBatch } from '../../feed/feed.ts';
 import { BoundedMap } from '../../platform/bounded-map.ts';
 import { sleep } from '../../platform/clock.ts';
+import { rowsCaughtUp, unavailableMs, untilHead } from '../catch-up.ts';
 import { Held } from '../held.ts';
 import { LeaseKeeper } from '../lease-keeper.ts';
 import { Leases } from '../leases.ts';
@@ -19,7 +20,6 @@ import type { NotificationOutcome, Notifications, NotificationsOptions } from '.
 import { Rounds } from './rounds.ts';
 
 const tickMs = 250;
-const unavailableMs = 1_000;
 const soonestMs = 10;
 const backoffMs = { first: 50, most: 2_000 } as const;
 /** For what follows on a round at a stop: its recording, and the rows that show it. */
@@ -90,18 +90,9 @@ export class Notifier implements Notifications {
   /** Rows may be behind what an earlier process recorded: nothing is taken up before they are not. */
   async #begin(): Promise<void> {
     const { signal } = this.#stopping;
-    for (;;) {
-      signal.throwIfAborted();
-      try {
-        if (this.#options.sole) await this.#leases.endAll();
-        await this.#reached.until(await this.#options.head());
-        break;
-      } catch (error) {
-        signal.throwIfAborted();
-        this.#trouble(error);
-        await sleep(unavailableMs, signal);
-      }
-    }
+    const { sole, head } = this.#options;
+    const onTrouble = (error: unknown) => this.#trouble(error);
+    await rowsCaughtUp({ sole, head, leases: this.#leases, reached: this.#reached, signal, onTrouble });
     this.#tick = setInterval(() => this.#keeper.tick(this.#options.clock.monotonicMs()), tickMs).unref();
     this.#look();
   }
@@ -282,15 +273,8 @@ export class Notifier implements Notifications {
     }
   }
 
-  async #head(): Promise<bigint> {
-    for (;;) {
-      try {
-        return await this.#options.head();
-      } catch (error) {
-        this.#trouble(error);
-        await sleep(unavailableMs, this.#ended.signal);
-      }
-    }
+  #head(): Promise<bigint> {
+    return untilHead(this.#options.head, this.#ended.signal, (error) => this.#trouble(error));
   }
 
   #trouble(error: unknown): void {
