@@ -32,7 +32,7 @@ import type { Metrics } from '../platform/metrics.ts';
 import { openPool } from '../platform/postgres.ts';
 import { createFreshness, type PositionSource, type Projector, readPool } from '../readside/index.ts';
 import type { Closers } from './closers.ts';
-import { commandCounter } from './counters.ts';
+import { counterOfPair } from './counters.ts';
 import { openGuard } from './outbound.ts';
 import type { Storage } from './storage.ts';
 
@@ -76,12 +76,14 @@ export async function openCore(ground: Ground, closers: Closers, { settles }: { 
   const db = readPool(url);
   closers.add(() => db.end());
   const freshness = createFreshness({ source: projected, head: () => log.head(), clock: systemClock });
+  const accepted = counterOfPair((dialect, command) => metrics.acceptedCommands(dialect, command));
   const door = new CommandDoor({
     log,
     clock: systemClock,
     onAcknowledged: (workspace, account, position) =>
       freshness.noteAcknowledged(workspace, { workspace, account }, position),
-    onAccepted: commandCounter((dialect, command) => metrics.acceptedCommands(dialect, command)),
+    // What no dialect asked for counts for `-`.
+    onAccepted: (command, count, dialect = '-') => accepted(dialect, command, count),
   });
   await door.start();
   closers.add(() => door.stop());

@@ -11,17 +11,17 @@ export function counterOf(make: (name: string) => (count?: number) => void): (na
   };
 }
 
-/** Counters of commands, by name and dialect. What no dialect asked for counts for `-`. */
-export function commandCounter(
-  make: (dialect: string, name: string) => (count?: number) => void,
-): (name: string, count: number, dialect?: string) => void {
-  const dialects = new Map<string, ReturnType<typeof counterOf>>();
-  return (name, count, dialect = '-') => {
-    let counters = dialects.get(dialect);
-    if (!counters) {
-      counters = counterOf((each) => make(dialect, each));
-      dialects.set(dialect, counters);
+/** Counters by two names, each made at its first use. */
+export function counterOfPair(
+  make: (first: string, second: string) => (count?: number) => void,
+): (first: string, second: string, count: number) => void {
+  const counters = new Map<string, ReturnType<typeof counterOf>>();
+  return (first, second, count) => {
+    let bySecond = counters.get(first);
+    if (!bySecond) {
+      bySecond = counterOf((each) => make(first, each));
+      counters.set(first, bySecond);
     }
-    counters(name, count);
+    bySecond(second, count);
   };
 }

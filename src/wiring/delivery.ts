@@ -14,7 +14,7 @@ import type { Metrics } from '../platform/metrics.ts';
 import type { Telemetry } from '../platform/telemetry.ts';
 import { projectorGroup } from '../readside/index.ts';
 import type { Core, Ground } from './core.ts';
-import { counterOf } from './counters.ts';
+import { counterOfPair } from './counters.ts';
 import { openNotifications, openWebhooks } from './outbound.ts';
 import type { SandboxUrls } from './thread.ts';
 
@@ -30,11 +30,8 @@ export function openProviders(config: Config, sandbox: SandboxUrls | null): Retu
 
 /** Counts what became of receipts. */
 export function receiptCounter(metrics: Metrics) {
-  const count = counterOf((name) => {
-    const [type = '', outcome = ''] = name.split(' ');
-    return metrics.receiptOutcomes(type, outcome);
-  });
-  return (type: ConnectorType, outcome: ReceiptOutcome, receipts = 1) => count(`${type} ${outcome}`, receipts);
+  const count = counterOfPair((type, outcome) => metrics.receiptOutcomes(type, outcome));
+  return (type: ConnectorType, outcome: ReceiptOutcome, receipts = 1) => count(type, outcome, receipts);
 }
 
 /** What delivery needs beside the core. */
@@ -78,10 +75,7 @@ function openDispatches(ground: Ground, core: Core, parts: DeliveryParts): Deliv
   const { telemetry, providers, baseUrl } = parts;
   const { dispatch, providers: pace } = config;
   const { speller } = core;
-  const outcome = counterOf((name) => {
-    const [type = '', how = ''] = name.split(' ');
-    return metrics.dispatchOutcomes(type, how);
-  });
+  const count = counterOfPair((type, outcome) => metrics.dispatchOutcomes(type, outcome));
   return startDeliveryWork({
     feed: ground.feed,
     read: core.db,
@@ -123,6 +117,6 @@ function openDispatches(ground: Ground, core: Core, parts: DeliveryParts): Deliv
     tracer: telemetry.tracer,
     traceOf: async (id) => (await log.read(streams.dispatch(id))).events[0]?.meta.trace,
     onReceipt: receiptCounter(metrics),
-    onOutcome: (type, how) => outcome(`${type} ${how}`, 1),
+    onOutcome: (type, outcome) => count(type, outcome, 1),
   });
 }

@@ -18,7 +18,7 @@ import { type Config, ConfigError } from '../platform/config.ts';
 import { type OutboundGuard, outboundGuard } from '../platform/outbound-guard.ts';
 import { projectorGroup } from '../readside/index.ts';
 import type { Core, Ground } from './core.ts';
-import { counterOf } from './counters.ts';
+import { counterOf, counterOfPair } from './counters.ts';
 import type { SandboxUrls } from './thread.ts';
 
 /** The guard of every target that a tenant names. Throws ConfigError. */
@@ -103,10 +103,7 @@ export function openNotifications(ground: Ground, core: Core, sandbox: SandboxUr
   const { db, guard, webhooks, rooms, emailProviders } = core;
   const mail = openEmail(config, guard, sandbox);
   const presence = openPresence(core.pool);
-  const count = counterOf((name) => {
-    const [channel = '', outcome = ''] = name.split(' ');
-    return metrics.notificationOutcomes(channel, outcome);
-  });
+  const count = counterOfPair((channel, outcome) => metrics.notificationOutcomes(channel, outcome));
   const running = startNotifications({
     feed,
     read: db,
@@ -129,7 +126,7 @@ export function openNotifications(ground: Ground, core: Core, sandbox: SandboxUr
     logger,
     sole: storage.alone,
     schedule: { ...defaultNotificationSchedule, retryDelaysMs: config.notifications.retryDelaysMs },
-    onOutcome: (channel, outcome) => count(`${channel} ${outcome}`, 1),
+    onOutcome: (channel, outcome) => count(channel, outcome, 1),
   });
   return {
     ...running,
