@@ -108,6 +108,8 @@ export async function raceTests(t: Test, adapter: LogAdapter): Promise<void> {
       })();
       await Promise.all([...settled, kill]);
     }
+    // The process that took the last victim's place may still be starting.
+    await pool.ready();
     t.comment(`${contests.length} contests, ${pool.lost} askings lost with their process`);
     t.ok(pool.lost > 0, 'processes died in the middle of appends');
     await follower.reached(await log.head());
