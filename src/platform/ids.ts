@@ -5,7 +5,7 @@
  */
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { BoundedMap } from './bounded-map.ts';
-import { keyObject } from './crypto.ts';
+import { HmacKey } from './hmac.ts';
 
 /** What a spelled id stands for. */
 export interface IdParts {
@@ -17,8 +17,9 @@ export interface IdParts {
   readonly id: number;
 }
 
+/** Values are halves of 61 bits: a number of 29 and one of 32, which is read without its sign. */
 const halfBits = 61n;
-const halfMask = (1n << halfBits) - 1n;
+const highMask = 0x1fff_ffff;
 const rounds = 6;
 /** Digits of 122 bits in base 36. */
 const base36Digits = 24;
@@ -28,13 +29,14 @@ const maxRemembered = 50_000;
 
 /** Spells ids and reads them back. The key never changes: all ids hang on it. */
 export class IdSpeller {
-  readonly #roundKeys: Buffer[];
+  readonly #rounds: Round[];
   readonly #decoded = new BoundedMap<string, IdParts>(maxRemembered);
   readonly #spelled = new BoundedMap<string, string>(maxRemembered);
 
   constructor(key: Buffer) {
-    this.#roundKeys = Array.from({ length: rounds }, (_, round) =>
-      createHmac('sha256', key).update(`id round ${round}`).digest(),
+    this.#rounds = Array.from(
+      { length: rounds },
+      (_, round) => new Round(createHmac('sha256', key).update(`id round ${round}`).digest()),
     );
   }
 
@@ -75,35 +77,64 @@ export class IdSpeller {
   }
 
   #encode({ kind, workspace, id }: IdParts): bigint {
-    const value = (BigInt(kind) << 64n) | (BigInt(workspace) << 32n) | BigInt(id);
-    let left = value >> halfBits;
-    let right = value & halfMask;
-    for (let round = 0; round < rounds; round++) [left, right] = [right, left ^ this.#round(round, right)];
-    return (left << halfBits) | right;
+    let leftHigh = 0;
+    let leftLow = (kind << 3) | (workspace >>> 29);
+    let high = workspace & highMask;
+    let low = id | 0;
+    for (const round of this.#rounds) {
+      const [mixedHigh, mixedLow] = round.mix(high, low);
+      [leftHigh, high] = [high, leftHigh ^ (mixedHigh & highMask)];
+      [leftLow, low] = [low, leftLow ^ mixedLow];
+    }
+    return (wide(leftHigh, leftLow) << halfBits) | wide(high, low);
   }
 
   #decode(value: bigint): IdParts | null {
-    let left = value >> halfBits;
-    let right = value & halfMask;
-    for (let round = rounds - 1; round >= 0; round--) [left, right] = [right ^ this.#round(round, left), left];
-    const plain = (left << halfBits) | right;
+    const left = value >> halfBits;
+    let leftHigh = Number(left >> 32n);
+    let leftLow = Number(left & 0xffffffffn) | 0;
+    let high = Number((value >> 32n) & BigInt(highMask));
+    let low = Number(value & 0xffffffffn) | 0;
+    for (let i = rounds - 1; i >= 0; i--) {
+      const [mixedHigh, mixedLow] = (this.#rounds[i] as Round).mix(leftHigh, leftLow);
+      [leftHigh, high] = [high ^ (mixedHigh & highMask), leftHigh];
+      [leftLow, low] = [low ^ mixedLow, leftLow];
+    }
     // 50 bits that are zero in every id of ours: a spelling made up by somebody does not pass.
-    if (plain >> 72n !== 0n) return null;
-    return {
-      kind: Number(plain >> 64n),
-      workspace: Number((plain >> 32n) & 0xffffffffn),
-      id: Number(plain & 0xffffffffn),
-    };
+    if (leftHigh !== 0 || leftLow >>> 11 !== 0) return null;
+    return { kind: leftLow >>> 3, workspace: ((leftLow << 29) | high) >>> 0, id: low >>> 0 };
+  }
+}
+
+/** The keyed function of one round: the first 64 bits of an HMAC. */
+class Round {
+  readonly #key: HmacKey;
+  readonly #input = Buffer.alloc(8);
+
+  constructor(key: Buffer) {
+    this.#key = new HmacKey(key);
   }
 
-  #round(round: number, half: bigint): bigint {
-    const input = Buffer.allocUnsafe(8);
-    input.writeBigUInt64BE(half);
-    const digest = createHmac('sha256', keyObject(this.#roundKeys[round] as Buffer))
-      .update(input)
-      .digest();
-    return digest.readBigUInt64BE() & halfMask;
+  /** 64 bits for 64 bits, each as two numbers of 32, the higher first; the answer's have a sign. */
+  mix(high: number, low: number): [high: number, low: number] {
+    this.#input.writeInt32BE(high, 0);
+    this.#input.writeInt32BE(low, 4);
+    const digest = this.#key.of('', this.#input, 'binary');
+    return [word(digest, 0), word(digest, 4)];
   }
+}
+
+function word(bytes: string, at: number): number {
+  return (
+    (bytes.charCodeAt(at) << 24) |
+    (bytes.charCodeAt(at + 1) << 16) |
+    (bytes.charCodeAt(at + 2) << 8) |
+    bytes.charCodeAt(at + 3)
+  );
+}
+
+function wide(high: number, low: number): bigint {
+  return (BigInt(high) << 32n) | BigInt(low >>> 0);
 }
 
 /** 24 characters of base 36 from the first 122 bits of 16 bytes or more. */

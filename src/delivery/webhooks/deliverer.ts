@@ -12,7 +12,7 @@ import { Live } from './live.ts';
 import { type Ended, type Outcome, WebhookRecorder } from './recorder.ts';
 import { Scanner } from './scanner.ts';
 import { defaultWebhookSchedule, retryAt, type WebhookSchedule } from './schedule.ts';
-import { WebhookSender } from './sender.ts';
+import { type WebhookAnswer, WebhookSender } from './sender.ts';
 import { Track } from './track.ts';
 
 /** Ends that may wait to be recorded before nothing more is begun. */
@@ -280,8 +280,7 @@ export class Deliverer implements Webhooks {
         this.#slots.give(endpoint);
         break;
       }
-      const attempt = this.#attempt(endpoint, delivery).finally(() => this.#running.delete(attempt));
-      this.#running.add(attempt);
+      this.#attempt(endpoint, delivery);
       this.#filler.fill(endpoint);
     }
   }
@@ -290,7 +289,7 @@ export class Deliverer implements Webhooks {
     return retries.length > 0 || tracks.some(({ waiting }) => waiting > 0);
   }
 
-  async #attempt(endpoint: Endpoint, delivery: Delivery): Promise<void> {
+  #attempt(endpoint: Endpoint, delivery: Delivery): void {
     const { dialect, clock } = this.#options;
     const { ripe } = delivery;
     if (this.#erased.has(ripe.stream)) {
@@ -299,21 +298,17 @@ export class Deliverer implements Webhooks {
       this.#record({ endpoint, delivery, outcome: { end: 'erased' }, at: clock.now() });
       return;
     }
-    const meta = {
-      client_id: dialect.spellWorkspace(endpoint.workspace),
-      webhook_id: dialect.spellWebhook(endpoint.workspace, endpoint.webhook),
-      delivery_id: delivery.id,
-      attempt: delivery.attempts + 1,
-      position: String(ripe.position),
-    };
-    const body = Buffer.from(`${ripe.head},"meta":${JSON.stringify(meta)}}`, 'utf8');
+    const body = Buffer.from(`${ripe.head}${endpoint.meta(dialect, delivery)}`, 'utf8');
     const headers = endpoint.headers(ripe.id, clock.now() / 1_000, body);
-    const { status, error } = await this.#sender.post({
-      origin: endpoint.origin(),
-      path: endpoint.path,
-      headers,
-      body,
+    const { origin, path } = endpoint.target;
+    const attempt = this.#sender.post({ origin, path, headers, body }).then((answer) => {
+      this.#running.delete(attempt);
+      this.#onAnswer(endpoint, delivery, answer);
     });
+    this.#running.add(attempt);
+  }
+
+  #onAnswer(endpoint: Endpoint, delivery: Delivery, { status, error }: WebhookAnswer): void {
     if (error === 'CLOSED') {
       // Cut off by a stop: it is repeated, and was none.
       endpoint.abandoned(delivery);
@@ -321,7 +316,7 @@ export class Deliverer implements Webhooks {
       this.#holdings.settled(endpoint);
       return;
     }
-    const at = clock.now();
+    const at = this.#options.clock.now();
     endpoint.answered(delivery, error === null, this.#now(), at);
     this.#slots.give(endpoint);
     this.#record({ endpoint, delivery, outcome: this.#outcome(endpoint, delivery, { status, error }, at), at });

@@ -1,5 +1,6 @@
 import { afterAttempt, type Failures, maxFailures, type WebhookState } from '../../commands/index.ts';
 import type { SlotTaker, Trust } from '../slots.ts';
+import type { WebhookDialect } from './dialect.ts';
 import { deliveryId, type Ripe } from './ripe.ts';
 import type { WebhookSchedule } from './schedule.ts';
 import { type Signer, signer } from './signature.ts';
@@ -56,7 +57,6 @@ export class Endpoint implements SlotTaker {
   readonly tracks: Track[];
   /** Replays that were taken up, those that are through included. */
   readonly replays: Set<number>;
-  readonly origin: () => string;
   trust: Trust = 'new';
   failures: Failures;
   /** Deliveries that wait for another attempt, as rows. */
@@ -84,7 +84,9 @@ export class Endpoint implements SlotTaker {
   readonly #maxOpen: number;
   readonly #startedAt = new Map<Delivery, number>();
   #state: WebhookState;
-  #url: URL;
+  #target: Target;
+  /** What the bodies of all its deliveries say of it; null before the first. */
+  #own: string | null = null;
   #signer: Signer;
   #headers: Readonly<Record<string, string>>;
   #events: ReadonlySet<string>;
@@ -111,18 +113,17 @@ export class Endpoint implements SlotTaker {
     this.#maxOpen = options.maxOpen;
     this.#pauseMs = schedule.pauseMs.first;
     this.#state = state;
-    this.#url = new URL(state.url);
+    this.#target = targetOf(state);
     this.#signer = signer(options.secret);
     this.#headers = lowerCased(options.headers);
     this.#events = new Set(state.events);
     this.#rooms = new Set(state.roomFilters);
-    this.origin = () => this.#url.origin;
   }
 
   /** Takes new settings; what waits is taken again by them. */
   reconfigure({ state, secret, headers }: EndpointSettings): void {
     this.#state = state;
-    this.#url = new URL(state.url);
+    this.#target = targetOf(state);
     this.#signer = signer(secret);
     this.#headers = lowerCased(headers);
     this.#events = new Set(state.events);
@@ -130,8 +131,18 @@ export class Endpoint implements SlotTaker {
     for (const track of this.tracks) track.trim(0);
   }
 
-  get path(): string {
-    return this.#url.pathname + this.#url.search;
+  /** Where to post to. */
+  get target(): Target {
+    return this.#target;
+  }
+
+  /** The last part of the body of one attempt, behind `data`. */
+  meta(dialect: Pick<WebhookDialect, 'spellWorkspace' | 'spellWebhook'>, { id, attempts, ripe }: Delivery): string {
+    this.#own ??= JSON.stringify({
+      client_id: dialect.spellWorkspace(this.workspace),
+      webhook_id: dialect.spellWebhook(this.workspace, this.webhook),
+    }).slice(0, -1);
+    return `,"meta":${this.#own},"delivery_id":"${id}","attempt":${attempts + 1},"position":"${ripe.position}"}}`;
   }
 
   /** Headers of one attempt. `atS` in seconds since the epoch. */
@@ -249,6 +260,19 @@ export class Endpoint implements SlotTaker {
     const oldest = this.#startedAt.values().next();
     if (!oldest.done && now - oldest.value > slowMs) this.trust = 'suspect';
   }
+}
+
+/** A URL in the parts that a request names. */
+export interface Target {
+  readonly origin: string;
+  /** With its query. */
+  readonly path: string;
+}
+
+/** The target of a webhook. */
+export function targetOf({ url }: Pick<WebhookState, 'url'>): Target {
+  const { origin, pathname, search } = new URL(url);
+  return { origin, path: pathname + search };
 }
 
 /** Headers of a request: those of the webhook's owner cannot take the place of ours. `atS` in seconds since the epoch. */

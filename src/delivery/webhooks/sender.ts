@@ -1,5 +1,6 @@
 import { Agent, type Dispatcher } from 'undici';
 import type { OutboundGuard } from '../../platform/outbound-guard.ts';
+import { type Bounded, Deadlines } from './deadlines.ts';
 
 /** One request. */
 export interface WebhookPost {
@@ -37,10 +38,10 @@ const bodyTimeoutMs = 5_000;
  */
 export class WebhookSender {
   readonly #agent: Agent;
-  readonly #timeoutMs: number;
+  readonly #bounds: Bounds;
 
   constructor({ guard, attemptTimeoutMs }: SenderOptions) {
-    this.#timeoutMs = attemptTimeoutMs;
+    this.#bounds = { heads: new Deadlines(attemptTimeoutMs), bodies: new Deadlines(bodyTimeoutMs), ended: new Ended() };
     this.#agent = new Agent({
       connect: guard.connector(),
       pipelining: 1,
@@ -55,7 +56,7 @@ export class WebhookSender {
   /** Never rejects. */
   post({ origin, path, headers, body }: WebhookPost): Promise<WebhookAnswer> {
     return new Promise((resolve) => {
-      const attempt = new Attempt(this.#timeoutMs, resolve);
+      const attempt = new Attempt(this.#bounds, resolve);
       try {
         this.#agent.dispatch({ origin, path, method: 'POST', headers, body }, attempt);
       } catch (error) {
@@ -67,19 +68,48 @@ export class WebhookSender {
   /** Ends all connections; what is under way ends as `CLOSED`. */
   async close(): Promise<void> {
     await this.#agent.destroy();
+    this.#bounds.heads.close();
+    this.#bounds.bodies.close();
   }
 }
 
-class Attempt implements Dispatcher.DispatchHandler {
+/** What the attempts of a sender share. */
+interface Bounds {
+  readonly heads: Deadlines;
+  readonly bodies: Deadlines;
+  readonly ended: Ended;
+}
+
+/**
+ * Attempts whose answers have ended. The library frees their connections at the end of this turn of the event loop: what
+ * follows before would have others made.
+ */
+class Ended {
+  #attempts: Attempt[] = [];
+
+  add(attempt: Attempt): void {
+    if (this.#attempts.push(attempt) > 1) return;
+    setImmediate(() => {
+      const attempts = this.#attempts;
+      this.#attempts = [];
+      setImmediate(() => {
+        for (const each of attempts) each.settle();
+      });
+    });
+  }
+}
+
+class Attempt implements Dispatcher.DispatchHandler, Bounded {
+  readonly #bounds: Bounds;
   #resolve: ((answer: WebhookAnswer) => void) | null;
-  #timer: NodeJS.Timeout;
   #controller: Dispatcher.DispatchController | null = null;
   #status: number | null = null;
   #bodyBytes = 0;
 
-  constructor(timeoutMs: number, resolve: (answer: WebhookAnswer) => void) {
+  constructor(bounds: Bounds, resolve: (answer: WebhookAnswer) => void) {
+    this.#bounds = bounds;
     this.#resolve = resolve;
-    this.#timer = setTimeout(() => this.#late(), timeoutMs);
+    bounds.heads.begin(this);
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -91,38 +121,38 @@ class Attempt implements Dispatcher.DispatchHandler {
     // 1xx is no answer yet.
     if (status < 200 || this.#resolve === null) return;
     this.#status = status;
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#late(), bodyTimeoutMs);
+    this.#bounds.heads.end(this);
+    this.#bounds.bodies.begin(this);
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     this.#bodyBytes += chunk.length;
     if (this.#bodyBytes <= maxBodyBytes) return;
-    this.#settle();
+    this.settle();
     controller.abort(new Error('body too long'));
   }
 
   onResponseEnd(): void {
-    clearTimeout(this.#timer);
-    // The library takes a turn of the event loop to free the connection: what follows at once would have another one made.
-    setImmediate(() => this.#settle());
+    this.#bounds.bodies.end(this);
+    this.#bounds.ended.add(this);
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | null, error: unknown): void {
-    this.#settle(codeOf(error));
+    this.settle(codeOf(error));
   }
 
-  #late(): void {
-    this.#settle('TIMEOUT');
+  onLate(): void {
+    this.settle('TIMEOUT');
     this.#controller?.abort(new Error('late'));
   }
 
   /** The status decides, once it is known. */
-  #settle(error = 'NETWORK'): void {
+  settle(error = 'NETWORK'): void {
     const resolve = this.#resolve;
     if (resolve === null) return;
     this.#resolve = null;
-    clearTimeout(this.#timer);
+    this.#bounds.heads.end(this);
+    this.#bounds.bodies.end(this);
     const status = this.#status;
     if (status === null) resolve({ status, error });
     else resolve({ status, error: status <= 299 ? null : `HTTP_${status}` });

@@ -2,7 +2,7 @@
  * How a webhook proves that it is ours: ChatAPI's own signature and, in the same request, that of Standard Webhooks
  * (standardwebhooks.com, specification 1.0, "Signature scheme").
  */
-import { createHmac, createSecretKey, type KeyObject } from 'node:crypto';
+import { HmacKey } from '../../platform/hmac.ts';
 
 /** Signs with one secret. */
 export interface Signer {
@@ -17,15 +17,15 @@ const standardPrefix = 'whsec_';
  * behind `whsec_`, or with the whole text where it does not begin so (ChatAPI sheet, section 13).
  */
 export function signer(secret: string): Signer {
-  const whole = keyOf(Buffer.from(secret, 'utf8'));
+  const whole = new HmacKey(Buffer.from(secret, 'utf8'));
   const standard = secret.startsWith(standardPrefix)
-    ? keyOf(Buffer.from(secret.slice(standardPrefix.length), 'base64'))
+    ? new HmacKey(Buffer.from(secret.slice(standardPrefix.length), 'base64'))
     : whole;
   return {
     headers(id, atS, body) {
       const timestamp = String(Math.floor(atS));
-      const own = createHmac('sha256', whole).update(body).digest('hex');
-      const theirs = createHmac('sha256', standard).update(`${id}.${timestamp}.`).update(body).digest('base64');
+      const own = whole.of('', body, 'hex');
+      const theirs = standard.of(`${id}.${timestamp}.`, body, 'base64');
       return {
         'x-chatapi-signature': `sha256=${own}`,
         'webhook-id': id,
@@ -34,9 +34,4 @@ export function signer(secret: string): Signer {
       };
     },
   };
-}
-
-/** An HMAC takes a quarter of the time with a KeyObject. */
-function keyOf(bytes: Buffer): KeyObject {
-  return createSecretKey(bytes);
 }

@@ -3,7 +3,7 @@ import type { WebhookCommands, WebhookTestDoor } from '../../commands/index.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { OutboundGuard } from '../../platform/outbound-guard.ts';
 import type { WebhookDialect } from './dialect.ts';
-import { lowerCased, requestHeaders } from './endpoint.ts';
+import { lowerCased, requestHeaders, targetOf } from './endpoint.ts';
 import { WebhookSender } from './sender.ts';
 import { signer } from './signature.ts';
 
@@ -43,15 +43,13 @@ export function webhookTests(options: WebhookTestsOptions): WebhookTestDoor & { 
         },
       };
       const body = Buffer.from(JSON.stringify(told), 'utf8');
-      const url = new URL(state.url);
       const settings = {
         headers: lowerCased(commands.openHeaders(state)),
         signer: signer(commands.openSecret(state)),
       };
       const began = clock.monotonicMs();
       const { status, error } = await sender.post({
-        origin: url.origin,
-        path: url.pathname + url.search,
+        ...targetOf(state),
         headers: requestHeaders(settings, id, at / 1_000, body),
         body,
       });

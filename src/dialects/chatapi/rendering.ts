@@ -161,6 +161,8 @@ export class Renderer {
   message(view: MessageView) {
     const { spelling } = this.#context;
     const { workspace, body } = view;
+    const createdAt = iso(view.postedAt);
+    const changedAt = view.deletedAt ?? view.editedAt;
     return {
       id: spelling.message(workspace, view.message),
       room_id: spelling.room(workspace, view.room),
@@ -178,8 +180,8 @@ export class Renderer {
       reply_to_id: view.replyTo === null ? null : spelling.message(workspace, view.replyTo.message),
       is_edited: view.edits > 0,
       is_deleted: view.deleted,
-      created_at: iso(view.postedAt),
-      updated_at: iso(view.deletedAt ?? view.editedAt ?? view.postedAt),
+      created_at: createdAt,
+      updated_at: changedAt === null ? createdAt : iso(changedAt),
       edited_at: isoOrNull(view.editedAt),
     };
   }
