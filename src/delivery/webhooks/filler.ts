@@ -78,6 +78,9 @@ export class Filler {
       get taken() {
         return track.taken;
       },
+      get space() {
+        return endpoint.room.events - track.waiting;
+      },
       offer(events: readonly Ripe[], upTo: bigint) {
         track.scanning = false;
         if (endpoint.closing) return;

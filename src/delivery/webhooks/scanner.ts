@@ -1,3 +1,4 @@
+import type { RecordedEvent } from '../../../schemas/index.ts';
 import type { History } from '../../feed/feed.ts';
 import { sleep } from '../../platform/clock.ts';
 import type { Reached } from '../reached.ts';
@@ -9,6 +10,8 @@ export interface ScanTaker {
   readonly workspace: number;
   /** The position after which it wants them. */
   readonly taken: bigint;
+  /** How many it has room for. */
+  readonly space: number;
   /** Given everything of its workspace after `taken` up to `upTo`. Called once per `want`. */
   offer(events: readonly Ripe[], upTo: bigint): void;
 }
@@ -76,18 +79,46 @@ export class Scanner {
     const served = [...this.#takers].filter(({ taken }) => taken >= from && (taken < position || position === from));
     // Whoever is at the head and has nothing in memory yet will have in a moment.
     if (position === from) await sleep(atHeadMs, this.#options.signal);
-    const workspaces = new Set(served.map(({ workspace }) => workspace));
-    const told = events.filter(
-      (event) => dialect.eventTypes.has(event.type) && workspaces.has(workspaceOf(event) ?? -1),
-    );
+    const { told, ends } = worthRendering(events, served, dialect);
     const ripe = Map.groupBy(await ripen(dialect, told, reached), ({ workspace }) => workspace);
     for (const taker of served) {
-      // Gave something back while this was rendered: the next page begins there.
-      if (taker.taken < from) continue;
+      const end = ends.get(taker.workspace);
+      // Gave something back while this was rendered, or was cut off before what it wants: the next page begins there.
+      if (taker.taken < from || (end !== undefined && taker.taken >= end)) continue;
       this.#takers.delete(taker);
-      taker.offer(ripe.get(taker.workspace) ?? [], position);
+      taker.offer(ripe.get(taker.workspace) ?? [], end ?? position);
     }
   }
+}
+
+/**
+ * Of a page, what somebody takes: a webhook that is not trusted yet has room for a few, and the rest would be rendered for
+ * nothing. `ends` says of workspaces of which not all is taken up to where it is.
+ */
+function worthRendering(
+  events: readonly RecordedEvent[],
+  takers: readonly ScanTaker[],
+  dialect: Pick<WebhookDialect, 'eventTypes'>,
+): { told: RecordedEvent[]; ends: ReadonlyMap<number, bigint> } {
+  const space = new Map<number, number>();
+  for (const { workspace, space: own } of takers) space.set(workspace, Math.max(space.get(workspace) ?? 1, own));
+  const ends = new Map<number, bigint>();
+  const last = new Map<number, bigint>();
+  const told: RecordedEvent[] = [];
+  for (const event of events) {
+    const workspace = workspaceOf(event) ?? -1;
+    const left = space.get(workspace);
+    if (left === undefined || !dialect.eventTypes.has(event.type)) continue;
+    if (left === 0) {
+      ends.set(workspace, last.get(workspace) as bigint);
+      space.delete(workspace);
+      continue;
+    }
+    space.set(workspace, left - 1);
+    last.set(workspace, event.position);
+    told.push(event);
+  }
+  return { told, ends };
 }
 
 /**

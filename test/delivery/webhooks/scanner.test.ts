@@ -37,9 +37,10 @@ function history(length: number, gaps: (position: number) => boolean = () => fal
   };
 }
 
-function taker(taken: bigint) {
+function taker(taken: bigint, space = 2_000) {
   const { promise, resolve } = Promise.withResolvers<{ events: readonly Ripe[]; upTo: bigint }>();
-  return { workspace: 7, taken, promise, offer: (events: readonly Ripe[], upTo: bigint) => resolve({ events, upTo }) };
+  const offer = (events: readonly Ripe[], upTo: bigint) => resolve({ events, upTo });
+  return { workspace: 7, taken, space, promise, offer };
 }
 
 function scanner(log: ReturnType<typeof history>, until = async () => {}) {
@@ -71,6 +72,25 @@ t.test('one page serves all whom it can, and nobody loses what stands before it'
   );
   t.equal(log.pages, 2);
 });
+
+t.test(
+  'of a page as much is rendered as those who want it have room for, and nobody is told of the rest as if it were nothing',
+  async (t) => {
+    const log = history(1_500);
+    const scans = scanner(log);
+    const [small, smaller, beyond] = [taker(1_000n, 64), taker(1_000n, 10), taker(1_200n, 64)];
+    for (const each of [small, smaller, beyond]) scans.want(each);
+    const answers = await Promise.all([small.promise, smaller.promise, beyond.promise]);
+    t.same(
+      answers.map(({ events, upTo }) => [events[0]?.position, events.length, upTo]),
+      [
+        [1_001n, 64, 1_064n],
+        [1_001n, 64, 1_064n],
+        [1_201n, 64, 1_264n],
+      ],
+    );
+  },
+);
 
 t.test('who gives something back while the page is rendered gets that again', async (t) => {
   const one = { ...taker(1_000n), taken: 1_000n };
