@@ -1,13 +1,16 @@
 /**
  * `npm run test:e2e -- --stack=postgres+kafka [files]`: the end-to-end tests of every dialect on one of the set-ups. One
- * Kafka serves the whole run; EventStoreDB is the stand-in, or the server of `EVENTSTOREDB_URL`.
+ * Kafka serves the whole run; EventStoreDB is the stand-in, or the server of `EVENTSTOREDB_URL`. `--save` is tap's.
  */
 import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { givenBrokers, KAFKA_BROKERS, startKafka } from './kafka/kafka.ts';
 import { PARLEY_TEST_STACK, stacks } from './stacks.ts';
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { stack: { type: 'string' } } });
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { stack: { type: 'string' }, save: { type: 'string' } },
+});
 const stack = stacks.find((each) => each === values.stack);
 if (!stack) {
   console.error(`--stack takes one of ${stacks.join(', ')}`);
@@ -21,7 +24,8 @@ const log = !stack.startsWith('eventstoredb')
     : 'a stand-in of EventStoreDB, which shows neither durability nor speed';
 console.log(`end-to-end tests on ${stack}: ${log}`);
 const files = positionals.length > 0 ? positionals : ['test/dialects/**/*.test.ts'];
-const child = spawn(process.execPath, ['test/support/run.ts', ...files], {
+const options = values.save === undefined ? [] : [`--save=${values.save}`];
+const child = spawn(process.execPath, ['test/support/run.ts', ...options, ...files], {
   stdio: 'inherit',
   env: { ...process.env, [PARLEY_TEST_STACK]: stack, ...(kafka && { [KAFKA_BROKERS]: kafka.brokers }) },
 });
