@@ -64,6 +64,9 @@ interface StreamRead {
   readonly from: number;
 }
 
+/** Settings of connections whose statements are planned once: each has one good plan, over an index, whatever its parameters. */
+const preparedOnce = '-c jit=off -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off';
+
 /** Streams erased in one transaction, which holds the head: some 10 ms. */
 const maxErasedAtOnce = 100;
 
@@ -109,6 +112,7 @@ export class PostgresLog implements Log {
       application_name: 'parley-log-read',
       connectionTimeoutMillis: 5_000,
       query_timeout: 5_000,
+      options: preparedOnce,
     });
     this.#reads.on('error', () => {});
     const { peer } = options;
@@ -318,7 +322,7 @@ export class PostgresLog implements Log {
         connectionString: this.#options.url,
         application_name: 'parley-log-append',
         connectionTimeoutMillis: 2_000,
-        options: `-c transaction_timeout=${this.#options.flushTimeoutMs} -c idle_in_transaction_session_timeout=${this.#options.flushTimeoutMs} -c synchronous_commit=on -c jit=off -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off`,
+        options: `-c transaction_timeout=${this.#options.flushTimeoutMs} -c idle_in_transaction_session_timeout=${this.#options.flushTimeoutMs} -c synchronous_commit=on ${preparedOnce}`,
       });
       client.on('error', () => this.#lose(client));
       client.on('end', () => this.#lose(client));
@@ -361,10 +365,10 @@ export class PostgresLog implements Log {
     const rows = await this.#streams.ask({ stream, from });
     const last = rows.at(-1);
     if (!last && from > 0) {
-      const whole = await this.#query<EventRow>(
-        `SELECT ${eventColumns} FROM log.events WHERE stream = $1 ORDER BY revision DESC LIMIT 1`,
-        [stream],
-      );
+      const whole = await this.#query<EventRow>({
+        text: `SELECT ${eventColumns} FROM log.events WHERE stream = $1 ORDER BY revision DESC LIMIT 1`,
+        values: [stream],
+      });
       const end = whole.rows[0];
       return { events: [], revision: end?.revision ?? -1, closed: end ? end.data === null : false };
     }
@@ -375,11 +379,12 @@ export class PostgresLog implements Log {
 
   /** The rows of several streams, in the order that they were asked for. */
   async #readStreams(asked: readonly StreamRead[]): Promise<EventRow[][]> {
-    const { rows } = await this.#query<EventRow & { nth: string }>(
-      `SELECT nth, ${eventColumns} FROM unnest($1::text[], $2::int[]) WITH ORDINALITY AS asked(name, since, nth)
+    const { rows } = await this.#query<EventRow & { nth: string }>({
+      name: 'log-read-streams',
+      text: `SELECT nth, ${eventColumns} FROM unnest($1::text[], $2::int[]) WITH ORDINALITY AS asked(name, since, nth)
         JOIN log.events ON stream = name AND revision >= since ORDER BY nth, revision`,
-      [asked.map(({ stream }) => stream), asked.map(({ from }) => from)],
-    );
+      values: [asked.map(({ stream }) => stream), asked.map(({ from }) => from)],
+    });
     const found: EventRow[][] = asked.map(() => []);
     for (const row of rows) found[Number(row.nth) - 1]?.push(row);
     return found;
@@ -396,10 +401,11 @@ export class PostgresLog implements Log {
 
   /** One page of history; erased events stand as null, so that places are positions. */
   async #history(from: bigint, max: number): Promise<{ events: (RecordedEvent | null)[]; position: bigint }> {
-    const { rows } = await this.#query<EventRow>(
-      `SELECT ${eventColumns} FROM log.events WHERE position > $1 ORDER BY position LIMIT $2`,
-      [from.toString(), max],
-    );
+    const { rows } = await this.#query<EventRow>({
+      name: 'log-history',
+      text: `SELECT ${eventColumns} FROM log.events WHERE position > $1 ORDER BY position LIMIT $2`,
+      values: [from.toString(), max],
+    });
     const events = rows.map((row) => decodeRow(row, this.#options.codec));
     const last = rows.at(-1);
     return { events, position: last ? BigInt(last.position) : from };
@@ -412,10 +418,10 @@ export class PostgresLog implements Log {
   async erase(streams: readonly string[]): Promise<void> {
     const all = [...new Set(streams)];
     for (let at = 0; at < all.length; at += maxErasedAtOnce) {
-      await this.#query('SELECT log.erase(stream, gen_random_uuid()::text, $2) FROM unnest($1::text[]) AS u(stream)', [
-        all.slice(at, at + maxErasedAtOnce),
-        Date.now(),
-      ]);
+      await this.#query({
+        text: 'SELECT log.erase(stream, gen_random_uuid()::text, $2) FROM unnest($1::text[]) AS u(stream)',
+        values: [all.slice(at, at + maxErasedAtOnce), Date.now()],
+      });
     }
     this.#vacuumDue = true;
     // From then on no process serves from a memory that has not heard of it.
@@ -439,9 +445,9 @@ export class PostgresLog implements Log {
     }
   }
 
-  async #query<R extends pg.QueryResultRow>(text: string, values: unknown[]): Promise<pg.QueryResult<R>> {
+  async #query<R extends pg.QueryResultRow>(query: pg.QueryConfig): Promise<pg.QueryResult<R>> {
     try {
-      return await this.#reads.query<R>(text, values);
+      return await this.#reads.query<R>(query);
     } catch (error) {
       throw isConnectionTrouble(error) ? new LogUnavailableError(error) : error;
     }

@@ -1,4 +1,5 @@
 /** What the thread of `thread.ts` runs. */
+import { constants, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { createLogger } from '../platform/logger.ts';
 import { createMetrics } from '../platform/metrics.ts';
@@ -12,6 +13,9 @@ import type { FromThread, ThreadData, ThreadStart, ToThread } from './thread.ts'
 
 /** What no batch tells of, such as the end of a rebuild, is told so often. */
 const reportEveryMs = 100;
+
+// Who waits for an answer comes first. On Linux this is the priority of the thread alone, elsewhere that of the whole process.
+if (process.platform === 'linux') setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
 
 const port = parentPort;
 if (!port) throw new Error('this module is for a thread');
