@@ -13,19 +13,27 @@ import type { Config } from '../platform/config.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { Telemetry } from '../platform/telemetry.ts';
 import { projectorGroup } from '../readside/index.ts';
+import type { Closers } from './closers.ts';
 import type { Core, Ground } from './core.ts';
 import { counterOfPair } from './counters.ts';
+import type { OpenGround } from './ground.ts';
 import { openNotifications, openWebhooks } from './outbound.ts';
 import type { SandboxUrls } from './thread.ts';
 
 /** The providers of connectors: the emulations where there is a sandbox. */
-export function openProviders(config: Config, sandbox: SandboxUrls | null): ReturnType<typeof connectProviders> {
+export function openProviders(
+  config: Config,
+  sandbox: SandboxUrls | null,
+  closers: Closers,
+): ReturnType<typeof connectProviders> {
   const { connections, whatsapp, telegram, twilio } = config.providers;
-  return connectProviders({
+  const providers = connectProviders({
     whatsapp: { baseUrl: sandbox?.whatsappUrl ?? whatsapp.url, apiVersion: whatsapp.apiVersion, connections },
     telegram: { baseUrl: sandbox?.telegramUrl ?? telegram.url, connections },
     twilio: { baseUrl: sandbox?.twilioUrl ?? twilio.url, connections },
   });
+  closers.add(() => Promise.all(Object.values(providers).map((provider) => provider.close())));
+  return providers;
 }
 
 /** Counts what became of receipts. */
@@ -52,22 +60,24 @@ export interface RunningDelivery extends DeliveryWork {
   readonly notifications: Notifications;
 }
 
-/** Starts what leaves: dispatches, webhooks, notifications, and the chores. */
-export function openDelivery(ground: Ground, core: Core, parts: DeliveryParts): RunningDelivery {
+/** Starts what leaves: dispatches, webhooks, notifications, and the chores. It is one of the parts of the ground from then on. */
+export function openDelivery(
+  { ground, parts: all }: OpenGround,
+  core: Core,
+  parts: DeliveryParts,
+  closers: Closers,
+): RunningDelivery {
   const work = openDispatches(ground, core, parts);
   const webhooks = openWebhooks(ground, core, parts.listening);
   const notifications = openNotifications(ground, core, parts.sandbox);
   const done = Promise.all([work.done, webhooks.done, notifications.done]).then(() => {});
   done.catch(() => {});
-  return {
-    ...work,
-    webhooks,
-    notifications,
-    done,
-    async stop() {
-      await Promise.all([work.stop(), webhooks.stop(), notifications.stop()]);
-    },
+  all.push(done);
+  const stop = async () => {
+    await Promise.all([work.stop(), webhooks.stop(), notifications.stop()]);
   };
+  closers.add(stop);
+  return { ...work, webhooks, notifications, done, stop };
 }
 
 function openDispatches(ground: Ground, core: Core, parts: DeliveryParts): DeliveryWork {

@@ -101,7 +101,8 @@ async function wire(
   const base = { config, storage, logger, metrics, telemetry };
   const here = roles.difference(away);
   const elsewhere = thread && away.has('projector') ? thread.projected : null;
-  const { ground, open, parts } = await openGround(base, { roles: here, elsewhere, peer: thread?.peer }, closers);
+  const opened = await openGround(base, { roles: here, elsewhere, peer: thread?.peer }, closers);
+  const { ground, open, parts } = opened;
   if (thread) parts.push(thread.done);
   const { log, projected, projector } = ground;
   const core = await openCore(ground, closers, { settles: storage.alone });
@@ -110,17 +111,11 @@ async function wire(
   const address = { baseUrl: '' };
   const baseUrl = () => address.baseUrl;
   const listening = Promise.withResolvers<void>();
-  const providers = openProviders(config, sandbox);
-  closers.add(() => Promise.all(Object.values(providers).map((provider) => provider.close())));
+  const providers = openProviders(config, sandbox, closers);
   const outbound = openOutbound(config, core, sandbox);
   closers.add(() => outbound.close());
-  const delivery = here.has('delivery')
-    ? openDelivery(ground, core, { telemetry, providers, sandbox, baseUrl, listening: listening.promise })
-    : null;
-  if (delivery) {
-    closers.add(() => delivery.stop());
-    parts.push(delivery.done);
-  }
+  const leaving = { telemetry, providers, sandbox, baseUrl, listening: listening.promise };
+  const delivery = here.has('delivery') ? openDelivery(opened, core, leaving, closers) : null;
   metrics.observeHead(() => log.head());
   observeWork(ground, open, core, delivery);
   if (!roles.has('projector')) observeGroup(projectorGroup, ground, open, core);

@@ -56,7 +56,8 @@ async function start(): Promise<void> {
   const telemetry = await startTelemetry(env, (line) => logger.warn(line));
   closers.add(() => telemetry.stop());
   const base = { config, storage: { ...storage, close: async () => {} }, logger, metrics, telemetry };
-  const { ground, open, parts } = await openGround(base, { roles, peer, onProjected: () => report() }, closers);
+  const opened = await openGround(base, { roles, peer, onProjected: () => report() }, closers);
+  const { ground, open, parts } = opened;
   const { projected } = ground;
   let told = '';
   const report = () => {
@@ -69,21 +70,14 @@ async function start(): Promise<void> {
   closers.add(() => clearInterval(reporting));
   watch = () => projected.watch(() => {});
   const core = await openCore(ground, closers, { settles: false });
-  const providers = openProviders(config, sandbox);
-  closers.add(() => Promise.all(Object.values(providers).map((provider) => provider.close())));
-  const delivery = roles.has('delivery')
-    ? openDelivery(ground, core, {
-        telemetry,
-        providers,
-        sandbox,
-        baseUrl: () => address.baseUrl,
-        listening: listening.promise,
-      })
-    : null;
-  if (delivery) {
-    closers.add(() => delivery.stop());
-    parts.push(delivery.done);
-  }
+  const leaving = {
+    telemetry,
+    providers: openProviders(config, sandbox, closers),
+    sandbox,
+    baseUrl: () => address.baseUrl,
+    listening: listening.promise,
+  };
+  const delivery = roles.has('delivery') ? openDelivery(opened, core, leaving, closers) : null;
   observeWork(ground, open, core, delivery);
   for (const part of parts) part.catch((failed: unknown) => tell({ failed }));
   report();
