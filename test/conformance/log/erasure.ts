@@ -63,7 +63,7 @@ export async function erasureTests(t: Test, adapter: LogAdapter): Promise<void> 
   await t.test('tails that are running give nothing of it from the return on', async (t) => {
     const store = await adapter.fresh(t);
     const given: string[] = [];
-    for (let round = 0; round < 25; round++) given.push(...(await eraseBesideTails(t, store, round)));
+    for (let round = 0; round < 12; round++) given.push(...(await eraseBesideTails(t, store, round)));
     t.same(given.slice(0, 10), []);
   });
 
