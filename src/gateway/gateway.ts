@@ -87,6 +87,8 @@ const sweepTicks = 4;
 const retryMs = { first: 50, most: 2_000 } as const;
 /** Sessions offered to before what was offered is written and others get a turn: some 10 ms. */
 const workPerTurn = 20_000;
+/** How often events are prepared at most before they are taken. */
+const maxPreparations = 3;
 
 /** Makes a gateway, not yet following. */
 export function createGateway(options: GatewayOptions): Gateway {
@@ -240,8 +242,11 @@ class GatewayProcess implements Gateway, Shared {
   }
 
   async #take(events: readonly RecordedEvent[]): Promise<void> {
-    const preparing = this.#hubs.flatMap((hub) => hub.prepare(events) ?? []);
-    if (preparing.length > 0) await this.#prepared(preparing);
+    // Again after a wait: sockets may have become live meanwhile, and be shown what nobody was before.
+    for (let times = 0; times < maxPreparations; times++) {
+      const preparing = this.#hubs.flatMap((hub) => hub.prepare(events) ?? []);
+      if (preparing.length === 0 || !(await this.#prepared(preparing))) break;
+    }
     for (const event of events) {
       for (const hub of this.#hubs) this.#work += hub.take(event, this.position);
       this.position = event.position;
@@ -252,15 +257,18 @@ class GatewayProcess implements Gateway, Shared {
     }
   }
 
-  async #prepared(preparing: readonly Promise<void>[]): Promise<void> {
+  /** False when what they are spelled with is not known in time: then they are taken without. */
+  async #prepared(preparing: readonly Promise<void>[]): Promise<boolean> {
     const timer = new AbortController();
     const late = sleep(this.limits.maxPrepareMs, timer.signal).then(() => {
       throw new Error('a dialect takes too long to prepare events');
     });
     try {
       await Promise.race([Promise.all(preparing), late]);
+      return true;
     } catch (error) {
       this.onTrouble(error, 'what events are spelled with is not known');
+      return false;
     } finally {
       timer.abort();
       late.catch(() => {});

@@ -98,9 +98,14 @@ export class Hub<Context, Item extends HistoryItem> implements SessionHub<Contex
     const { dialect } = this;
     this.#prepared = nothing;
     if (dialect.prepare === undefined || this.sessions.size === 0) return undefined;
+    // Rooms that somebody joins among these very events have an audience by the time that what follows is taken.
+    const joined = new Set<string>();
     const shown = events.filter((event) => {
       const route = dialect.route(event);
-      return route !== null && (route.joined !== undefined || this.#hasAudience(route));
+      if (route === null) return false;
+      const room = `${route.workspace}/${route.room}`;
+      if (route.joined !== undefined) joined.add(room);
+      return joined.has(room) || this.#hasAudience(route);
     });
     this.#prepared = new Set(shown);
     return shown.length === 0 ? undefined : dialect.prepare(shown);

@@ -128,6 +128,10 @@ await t.test('what a dialect loads before it spells: for events that somebody is
   const late = await connect(t, node, { account: 2, after: joined });
   await late.reached(position);
   t.same(late.texts, ['name of 21'], 'what was missed is prepared when it is asked for');
+  // Appended in one flush, so told in one batch: when it is prepared nobody is in the room yet.
+  const [, posted] = await Promise.all([chat.join(3, 1), chat.post(3, 31, 'welcome')]);
+  await client.reached(posted.position);
+  t.same(client.texts, ['name of 11', 'name of 31'], 'and for who joins right before it');
 });
 
 await t.test('a dialect that cannot load in time spells without', async (t) => {
