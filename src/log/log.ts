@@ -1,5 +1,6 @@
 /**
- * The log: the only source of truth (design section 4). The port, implemented by `postgres.ts` (embedded default).
+ * The log: the only source of truth (design section 4). The port, implemented by `postgres.ts` (embedded
+ * default) and `eventstoredb.ts`.
  *
  * Promises: a commit answered `written` is durable and whole. Positions rise, none twice, and a tail misses nothing that
  * was acknowledged, under any number of writers and processes. Positions are opaque beyond their order: never subtract

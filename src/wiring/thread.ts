@@ -108,7 +108,7 @@ export function startThread(data: ThreadData): BackgroundThread {
   });
   worker.on('error', over);
   worker.on('exit', () => {
-    over(new Error('the thread of projector and delivery ended'));
+    over(new Error('the thread in the background ended'));
     ended.resolve();
   });
   let watchers = 0;

@@ -155,7 +155,7 @@ t.test('the servers are those of the design', async (t) => {
   t.same(postgres?.volumes, ['postgres-data:/var/lib/postgresql'], 'where an image of Postgres 18 keeps its data');
   const connections = Number(/max_connections=(\d+)/.exec(postgres?.command?.join(' ') ?? '')?.[1]);
   const processes = parley.reduce((sum, { service }) => sum + (service.deploy.replicas ?? 1), 0);
-  t.ok(connections >= processes * 36 + 10, 'connections for every process, and some for people');
+  t.ok(connections >= processes * 41 + 10, 'connections for every process, and some for people');
 });
 
 t.test('the collector hears what is sent to it, and Prometheus what it makes', async (t) => {

@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';
-import { givenBrokers, KAFKA_BROKERS, startKafka } from './kafka/kafka.ts';
+import { givenBrokers, KAFKA_BROKERS, startKafka, whyNoKafka } from './kafka/kafka.ts';
 import { PARLEY_TEST_STACK, stacks } from './stacks.ts';
 
 const { values, positionals } = parseArgs({
@@ -15,6 +15,11 @@ const stack = stacks.find((each) => each === values.stack);
 if (!stack) {
   console.error(`--stack takes one of ${stacks.join(', ')}`);
   process.exit(2);
+}
+const why = stack.endsWith('+kafka') ? await whyNoKafka() : null;
+if (why !== null) {
+  console.log(`end-to-end tests on ${stack} are skipped: ${why}`);
+  process.exit(process.env.CI === 'true' ? 1 : 0);
 }
 const kafka = stack.endsWith('+kafka') && givenBrokers() === null ? await startKafka() : null;
 const log = !stack.startsWith('eventstoredb')

@@ -1,6 +1,6 @@
 /**
  * One address before several processes, as a set-up has it: requests to upgrade and for event streams go to the gateways,
- * the rest to the APIs, each kind in turn. A process that refuses the connection is passed over.
+ * the rest to the APIs, each kind in turn. Where a process refuses the connection the answer is 502.
  */
 import { type ClientRequest, createServer, type IncomingMessage, request } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
