@@ -6,13 +6,14 @@ import {
   type Claim,
   type Commit,
   type EventMeta,
+  type Holder,
   type Log,
   NO_STREAM,
   type Outcome,
   TooLargeError,
 } from '../log/log.ts';
 import { type Clock, sleep } from '../platform/clock.ts';
-import { StateCache } from './state-cache.ts';
+import { asUnavailable, StateCache } from './state-cache.ts';
 
 /** Who acts, in which workspace, and in which trace. */
 export interface Actor {
@@ -163,6 +164,15 @@ export class CommandDoor {
       }
     }
     throw new DomainError('unavailable', 'too many writers on one object', { retryAt: this.clock.now() + 1_000 });
+  }
+
+  /** Who holds a name now, and what was made under it; null for nobody. Throws DomainError `unavailable`. */
+  async holder(name: string): Promise<Holder | null> {
+    try {
+      return await this.#log.holder(name, this.clock.now());
+    } catch (error) {
+      throw asUnavailable(error);
+    }
   }
 
   /**

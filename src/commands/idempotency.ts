@@ -3,14 +3,14 @@
  * once, from whatever processes, one is written, and the other is told what it made.
  *
  * A key's scope is (workspace, acting account, route). It lives as long as what it made, and a day at least. What this
- * process made lately it answers from memory; beyond that the append tells, and, before a refusal is answered, `findMade`.
+ * process made lately it answers from memory; beyond that the append tells, and, before a refusal is answered, the log is asked
+ * who holds the key: the first request may have been accepted, and what has changed since refuses it now.
  */
 import { randomBytes } from 'node:crypto';
 import { DomainError } from '../domain/errors.ts';
 import type { Claim } from '../log/log.ts';
-import type { Clock } from '../platform/clock.ts';
 import { hmac } from '../platform/crypto.ts';
-import { type Actor, ClaimTakenError } from './door.ts';
+import { type Actor, ClaimTakenError, type CommandDoor } from './door.ts';
 
 /** The key of a request, and the route that it came to. */
 export interface Keyed {
@@ -20,14 +20,9 @@ export interface Keyed {
 
 /** What idempotency needs. */
 export interface IdempotencyOptions {
-  readonly clock: Clock;
   /** Key of the names of claims, and of secrets that a replay shows again. It never changes. */
   readonly nameKey: Buffer;
-  /**
-   * What was made under a claim, null for nothing: asked before a refusal is answered, as the first request may have been
-   * accepted. Without it only this process's memory is.
-   */
-  readonly findMade?: (claim: string) => Promise<string | null>;
+  readonly door: Pick<CommandDoor, 'clock' | 'holder'>;
 }
 
 /** How something is made once. `made` is what a replay is told: ids. */
@@ -76,7 +71,7 @@ export class Idempotency {
   }
 
   async #makeOnce<Made, Result>(name: string, { make, replay }: MakeOnce<Made, Result>): Promise<Result> {
-    const { clock, findMade } = this.#options;
+    const { clock } = this.#options.door;
     let making = '';
     try {
       const result = await make((made) => {
@@ -88,7 +83,8 @@ export class Idempotency {
     } catch (error) {
       let made: string | null = null;
       if (error instanceof ClaimTakenError && error.claim === name) made = error.by.made;
-      else if (error instanceof DomainError && !error.retryable) made = (await findMade?.(name)) ?? null;
+      else if (error instanceof DomainError && !error.retryable)
+        made = (await this.#options.door.holder(name))?.made ?? null;
       if (made === null) throw error;
       this.#remember(name, made);
       return replay(JSON.parse(made) as Made);

@@ -21,12 +21,19 @@ import {
   type StoredMetadata,
 } from './eventstoredb-records.ts';
 import { revisionOf, type Streams } from './eventstoredb-streams.ts';
-import { type Claim, type Commit, NO_STREAM, type Outcome } from './log.ts';
+import { type Claim, type Commit, type Holder, LogUnavailableError, NO_STREAM, type Outcome } from './log.ts';
 
 /** How long an undecided claim is waited for. */
 export const undecidedMs = 1_000;
 /** Pauses between two looks at an undecided claim, milliseconds. */
 const lookAgainMs = { first: 10, most: 100 };
+
+/** What stands under a name. */
+type Found =
+  /** Nobody holds it: a claim goes in at this revision of the claim stream. */
+  | { readonly is: 'free'; readonly at: number }
+  | { readonly is: 'held'; readonly claim: StoredClaim }
+  | { readonly is: 'unknown'; readonly answer: AppendAnswer };
 
 /** What stands under a name, for one commit. */
 type Standing =
@@ -127,8 +134,28 @@ export class Claims {
     }
   }
 
-  /** What stands under a name. An undecided claim is waited for, and then decided. */
+  /** Who holds a name. Rejects with LogUnavailableError. */
+  async holder(name: string, atMs: number): Promise<Holder | null> {
+    const found = await this.#find(name, atMs, () => false);
+    if (found.is === 'unknown') throw new LogUnavailableError(new Error(found.answer.is));
+    return found.is === 'held' ? holderOf(found.claim) : null;
+  }
+
   async #standing(commit: Commit, name: string): Promise<Standing> {
+    const { commitId, expected, stream, at } = commit;
+    const found = await this.#find(name, at, (claim) => claim.commitId === commitId && claim.expected === expected);
+    if (found.is === 'free') return found;
+    if (found.is === 'unknown') return { is: 'refused', outcome: unknown(found.answer) };
+    if (found.claim.stream === stream) return { is: 'ours' };
+    return { is: 'refused', outcome: { outcome: 'taken', name, by: holderOf(found.claim) } };
+  }
+
+  /**
+   * What stands under a name. An undecided claim is waited for, and then decided.
+   *
+   * @param isOwn tells a claim that need not be judged
+   */
+  async #find(name: string, atMs: number, isOwn: (claim: StoredClaim) => boolean): Promise<Found> {
     const since = performance.now();
     for (let pauseMs = lookAgainMs.first; ; pauseMs = Math.min(pauseMs * 2, lookAgainMs.most)) {
       const look = await this.#streams.last(this.#names.claim(name));
@@ -136,14 +163,10 @@ export class Claims {
       if (!last) return { is: 'free', at: NO_STREAM };
       const at = Number(last.revision);
       const claim = last.data as unknown as StoredClaim;
-      if (claim.commitId === commit.commitId && claim.expected === commit.expected) return { is: 'ours' };
-      const verdict = await this.#judge(claim, name, commit.at);
+      if (isOwn(claim)) return { is: 'held', claim };
+      const verdict = await this.#judge(claim, name, atMs);
       if (verdict === 'void') return { is: 'free', at };
-      if (verdict === 'counts') {
-        if (claim.stream === commit.stream) return { is: 'ours' };
-        const by = { stream: claim.stream, made: claim.made ?? null };
-        return { is: 'refused', outcome: { outcome: 'taken', name, by } };
-      }
+      if (verdict === 'counts') return { is: 'held', claim };
       if (performance.now() - since < undecidedMs) {
         await sleep(pauseMs);
         continue;
@@ -156,7 +179,7 @@ export class Claims {
       this.fences++;
       if (fence.is === 'stored') return { is: 'free', at };
       // Something else stands there by now, or the stream was closed: look again.
-      if (fence.is !== 'conflict' && fence.is !== 'deleted') return { is: 'refused', outcome: unknown(fence) };
+      if (fence.is !== 'conflict' && fence.is !== 'deleted') return { is: 'unknown', answer: fence };
     }
   }
 
@@ -168,6 +191,10 @@ export class Claims {
     if (commitOf(first) !== claim.commitId) return 'void';
     return events.some((event) => metadataOf(event)?.releases?.includes(name)) ? 'void' : 'counts';
   }
+}
+
+function holderOf({ stream, made }: StoredClaim): Holder {
+  return { stream, made: made ?? null };
 }
 
 function metadataOf({ event }: ResolvedEvent): Partial<StoredMetadata> | undefined {

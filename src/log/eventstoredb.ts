@@ -26,6 +26,7 @@ import {
 import { revisionOf, Streams } from './eventstoredb-streams.ts';
 import {
   type Commit,
+  type Holder,
   type Log,
   LogUnavailableError,
   NO_STREAM,
@@ -302,6 +303,10 @@ export class EventStoreLog implements Log {
     }
     const end = look.events.length === 0 && from > 0 ? await this.#streams.last(name) : look;
     return { events: end.closed ? [] : events, revision: revisionOf(end), closed: end.closed };
+  }
+
+  holder(name: string, at: number): Promise<Holder | null> {
+    return this.#claims.holder(name, at);
   }
 
   tail(from: bigint, signal: AbortSignal): AsyncIterable<TailBatch> {

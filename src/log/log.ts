@@ -35,6 +35,12 @@ export interface Claim {
   readonly atLeastUntil?: number;
 }
 
+/** The stream that holds a name, and what its claim says of what was made. */
+export interface Holder {
+  readonly stream: string;
+  readonly made: string | null;
+}
+
 /** What one command writes. */
 export interface Commit {
   /** UUID, random per execution of a command and kept through its retries. */
@@ -61,7 +67,7 @@ export type Outcome =
   | {
       readonly outcome: 'taken';
       readonly name: string;
-      readonly by: { readonly stream: string; readonly made: string | null };
+      readonly by: Holder;
     }
   /** Not known to be stored: ask again with the same commit. */
   | { readonly outcome: 'unknown'; readonly reason: string };
@@ -84,6 +90,11 @@ export interface Log {
    * `revision` is that of the stream's last event, `closed` whether it was erased.
    */
   read(stream: string, from?: number): Promise<{ events: RecordedEvent[]; revision: number; closed: boolean }>;
+  /**
+   * Who holds a name at a time (milliseconds since the epoch), and what was made under it; null for nobody. Decided, not
+   * guessed: of a commit that is being written it waits for the end. Rejects with LogUnavailableError.
+   */
+  holder(name: string, at: number): Promise<Holder | null>;
   /**
    * Everything after `from`, history first, then live, until `signal` aborts (then it returns). Erased events are
    * passed over: `position` moves past them. Says something at least every `progressIntervalMs`.

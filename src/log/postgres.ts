@@ -9,7 +9,7 @@ import type { EventCodec } from '../../schemas/index.ts';
 import { sleep } from '../platform/clock.ts';
 import { Gather } from '../platform/gather.ts';
 import { isConnectionTrouble } from '../platform/postgres.ts';
-import { type Commit, type Log, LogUnavailableError, type Outcome, type RecordedEvent } from './log.ts';
+import { type Commit, type Holder, type Log, LogUnavailableError, type Outcome, type RecordedEvent } from './log.ts';
 import {
   appendMixedQuery,
   appendNewQuery,
@@ -375,6 +375,15 @@ export class PostgresLog implements Log {
     const closed = last !== undefined && last.data === null;
     const events = closed ? [] : rows.map((row) => decodeRow(row, this.#options.codec)).filter((e) => e !== null);
     return { events, revision: last?.revision ?? -1, closed };
+  }
+
+  async holder(name: string, at: number): Promise<Holder | null> {
+    const { rows } = await this.#query<{ stream: string; made: string | null }>({
+      name: 'log-holder',
+      text: 'SELECT stream, made FROM log.claims WHERE name = $1 AND (NOT stream_closed OR at_least_until > $2)',
+      values: [name, at],
+    });
+    return rows[0] ?? null;
   }
 
   /** The rows of several streams, in the order that they were asked for. */

@@ -8,6 +8,7 @@ import type { Commit, Log, Outcome } from './log.ts';
 export function tracedLog(log: Log, tracer: Tracer): Log {
   return {
     read: (stream, from) => log.read(stream, from),
+    holder: (name, at) => log.holder(name, at),
     tail: (from, signal) => log.tail(from, signal),
     page: (from, maxEvents) => log.page(from, maxEvents),
     head: () => log.head(),

@@ -102,7 +102,7 @@ export async function openCore(ground: Ground, closers: Closers, { settles }: { 
     nameKey,
     refreshLifeMs: config.auth.refreshLifeMs,
   });
-  const idempotency = new Idempotency({ clock: systemClock, nameKey });
+  const idempotency = new Idempotency({ door, nameKey });
   const clients = new ClientCommands({ door, ids, speller });
   const people = new ChatAccountCommands({ door, ids, idempotency, passwords, speller, nameKey });
   const files = new FileCommands({ people, pool });

@@ -201,7 +201,7 @@ t.test('read marks and receipts', async (t) => {
 
 t.test('a keyed post takes effect once', async (t) => {
   const w = await world(t);
-  const nodes = [await w.node(), await w.node({ findsMade: true })] as const;
+  const nodes = [await w.node(), await w.node()] as const;
   const client = await makeClient(nodes[0]);
   const [ada, bob] = [await client.user('ada'), await client.user('bob')] as const;
   const room = await client.group(ada, bob);

@@ -98,6 +98,7 @@ async function run(url: string): Promise<void> {
       return outcomes;
     },
     read: (stream, from) => real.read(stream, from),
+    holder: (name, at) => real.holder(name, at),
     tail: (from, signal) => real.tail(from, signal),
     page: (from, max) => real.page(from, max),
     head: () => real.head(),
@@ -110,7 +111,7 @@ async function run(url: string): Promise<void> {
   const pool = openPool({ url, name: 'poster', maxConnections: 4 });
   const ids = new IdAllocator(pool, async () => 0, { transactionTimeoutMs });
   const nameKey = Buffer.alloc(32, 1);
-  const idempotency = new Idempotency({ clock, nameKey });
+  const idempotency = new Idempotency({ door, nameKey });
   const rooms = new RoomCommands({ door, ids, idempotency, nameKey });
   const messages = new MessageCommands({ door, ids, rooms, idempotency });
   process.on('message', (order: Order) => {

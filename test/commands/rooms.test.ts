@@ -149,7 +149,7 @@ t.test('a hundred join at once, on two nodes', async (t) => {
 
 t.test('a keyed create makes one room', async (t) => {
   const w = await world(t);
-  const nodes = [await w.node(), await w.node({ findsMade: true })] as const;
+  const nodes = [await w.node(), await w.node()] as const;
   const client = await makeClient(nodes[0]);
   const ada = await client.user('ada');
   const input: RoomInput = { kind: 'group', joinPolicy: 'open', members: [{ account: ada.account, roles: ['owner'] }] };

@@ -88,6 +88,10 @@ export class WatchedLog implements Log {
     return found;
   }
 
+  holder(name: string, at: number) {
+    return this.#log.holder(name, at);
+  }
+
   async *tail(from: bigint, signal: AbortSignal): AsyncGenerator<TailBatch> {
     for await (const batch of this.#log.tail(from, signal)) {
       await this.beforeBatch(batch);
@@ -150,8 +154,6 @@ export interface NodeOptions {
   readonly flushTimeoutMs?: number;
   /** Messages a month of every tier but `enterprise`; none is no limit. */
   readonly monthlyQuota?: number;
-  /** Before a refusal it is looked up what a key made. */
-  readonly findsMade?: boolean;
   /** Of the transaction that holds a counter. */
   readonly transactionTimeoutMs?: number;
 }
@@ -251,11 +253,7 @@ async function openNode(t: Test, databaseUrl: string, ask: World['ask'], options
   const nameKey = secret(1);
   const speller = new IdSpeller(secret(2));
   const passwords = new PasswordHasher(2);
-  const findMade = async (claim: string) => {
-    const rows = await ask<{ made: string | null }>('SELECT made FROM log.claims WHERE name = $1', [claim]);
-    return rows[0]?.made ?? null;
-  };
-  const idempotency = new Idempotency({ clock, nameKey, ...(options.findsMade && { findMade }) });
+  const idempotency = new Idempotency({ door, nameKey });
   const rooms = new RoomCommands({ door, ids, idempotency, nameKey });
   const tiers = { free: monthlyQuota, pro: monthlyQuota, enterprise: 0 };
   return {

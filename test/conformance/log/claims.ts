@@ -78,6 +78,23 @@ export async function claimTests(t: Test, adapter: LogAdapter): Promise<void> {
     t.same(await tryClaim(other, 'late', { name: 'name' }), taken('name', 'holder', 'third'), 'claimed again');
   });
 
+  await t.test('who holds a name, at a time', async (t) => {
+    const store = await adapter.fresh(t);
+    const [log, other] = [await openHandle(t, store), await openHandle(t, store)];
+    const now = Date.now();
+    const holders = async (at = now) => Promise.all(['plain', 'key', 'nobody'].map((name) => other.holder(name, at)));
+    t.same(await holders(), [null, null, null]);
+    await claim(log, 'holder', { name: 'plain' }, { name: 'key', made: 'an answer', atLeastUntil: now + hourMs });
+    const key = { stream: 'holder', made: 'an answer' };
+    t.same(await holders(), [{ stream: 'holder', made: null }, key, null]);
+    mustBeWritten(await appendOne(log, commitTo('holder', { expected: 0, releases: ['plain'] })));
+    t.same(await holders(), [null, key, null], 'what was let go');
+    t.same(await holders(now + 2 * hourMs), [null, key, null], 'while the stream lives a key counts past its time');
+    await log.erase(['holder']);
+    t.same(await holders(), [null, key, null]);
+    t.same(await holders(now + 2 * hourMs), [null, null, null], 'of an erased stream until its time has passed');
+  });
+
   await t.test('erasure ends claims, but those of idempotency keys that have not passed', async (t) => {
     const store = await adapter.fresh(t);
     const [log, other] = [await openHandle(t, store), await openHandle(t, store)];

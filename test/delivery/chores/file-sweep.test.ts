@@ -23,7 +23,7 @@ async function owner(t: Test, world: World) {
   const ids = new IdAllocator(pool, async (_, kind) => (kind === 'workspace' ? 2 : 0));
   const nameKey = Buffer.alloc(32, 1);
   const speller = new IdSpeller(Buffer.alloc(32, 2));
-  const idempotency = new Idempotency({ clock: door.clock, nameKey });
+  const idempotency = new Idempotency({ door, nameKey });
   const people = new ChatAccountCommands({ door, ids, idempotency, passwords: new PasswordHasher(), speller, nameKey });
   const clients = new ClientCommands({ door, ids, speller });
   const { workspace } = await clients.createClient({ name: 'Shop', description: null });

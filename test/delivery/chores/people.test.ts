@@ -26,14 +26,13 @@ const secret = (filler: number) => Buffer.alloc(32, filler);
 
 /** Commands on the world's first node, a client, and three users in two rooms. */
 async function chat(t: Test, world: World) {
-  const { door, options } = world.node;
-  const { clock } = options;
+  const { door } = world.node;
   const pool = openPool({ url: world.url, name: 'test-ids', maxConnections: 4 });
   t.teardown(() => pool.end());
   const ids = new IdAllocator(pool, async (_, kind) => (kind === 'workspace' ? 2 : 0));
   const nameKey = secret(1);
   const speller = new IdSpeller(secret(2));
-  const idempotency = new Idempotency({ clock, nameKey });
+  const idempotency = new Idempotency({ door, nameKey });
   const passwords = new PasswordHasher();
   const clients = new ClientCommands({ door, ids, speller });
   const people = new ChatAccountCommands({ door, ids, idempotency, passwords, speller, nameKey });

@@ -22,7 +22,7 @@ t.test('a sweep writes each room down once, whoever sweeps, and a message revive
   const pool = openPool({ url: world.url, name: 'test', maxConnections: 4 });
   t.teardown(() => pool.end());
   const ids = new IdAllocator(pool, async (_, kind) => (kind === 'workspace' ? 2 : 0));
-  const idempotency = new Idempotency({ clock: options.clock, nameKey: Buffer.alloc(32, 1) });
+  const idempotency = new Idempotency({ door, nameKey: Buffer.alloc(32, 1) });
   const rooms = new RoomCommands({ door, ids, idempotency, nameKey: Buffer.alloc(32, 1) });
   const messages = new MessageCommands({ door, ids, rooms, idempotency });
   const clients = new ClientCommands({ door, ids, speller: new IdSpeller(Buffer.alloc(32, 2)) });

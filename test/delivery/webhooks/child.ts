@@ -22,7 +22,7 @@ await door.start();
 const guard = outboundGuard({ allowCidrs: ['127.0.0.0/8'] });
 const ids = new IdAllocator(pool, async () => 0);
 const sealer = new Sealer([Buffer.alloc(32, 3)]);
-const idempotency = new Idempotency({ clock: systemClock, nameKey: Buffer.alloc(32, 1) });
+const idempotency = new Idempotency({ door, nameKey: Buffer.alloc(32, 1) });
 const webhooks = startWebhooks({
   feed,
   history: log,

@@ -162,7 +162,7 @@ async function openNode({ t, url, read, projector, guard }: NodeParts, clock: Cl
   });
   const ids = new IdAllocator(pool, async (_, kind) => (kind === 'workspace' ? 6 : 0));
   const sealer = new Sealer([secretKey(3)]);
-  const idempotency = new Idempotency({ clock: systemClock, nameKey: secretKey(1) });
+  const idempotency = new Idempotency({ door, nameKey: secretKey(1) });
   const commands = new WebhookCommands({ door, ids, idempotency, sealer, guard, eventNames });
   const speller = new IdSpeller(secretKey(2));
   const workspaces = new WorkspaceCommands({ door, ids, sealer, speller, nameKey: secretKey(1) });
