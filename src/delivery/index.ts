@@ -6,8 +6,9 @@
  *   an attempt (`attempt.ts`) ends as a record in the log (`recorder.ts`), and when it is made again is told by
  *   `schedule.ts`. Pace per connector (`pacing.ts`), slots per provider (`slots.ts`).
  * - `receipts.ts` applies what providers report, `held-receipts.ts` what they reported too early.
- * - `chores/` erases what was deleted.
- * - `connectors/` has one file per provider.
+ * - `webhooks/` posts what happened to those who asked, `notifications/` sends notifications over their channels, `email/` has
+ *   one file per mail provider, `connectors/` one per provider of dispatches.
+ * - `chores/` erases what was deleted, and marks rooms that nobody writes in any more.
  *
  * Promises
  * - At least once, with a stable id, across a crash at any instruction (promise 5). An attempt cut off by a crash is repeated
