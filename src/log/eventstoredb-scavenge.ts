@@ -1,13 +1,16 @@
 /**
  * Scavenges: what was tombstoned leaves the disk only when a node is told to scavenge, over its admin HTTP API. Each node
  * of a cluster does it for itself. The server keeps its newest, unfinished chunk (256 MiB by default) as it is until it is
- * full, so that what was erased can stand there until then.
+ * full, so that what was erased can stand there until then. Whose turn it is to start them is told by
+ * `eventstoredb-scavenge-turns.ts`.
  */
 import { readFileSync } from 'node:fs';
 import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 
-/** Where the nodes are, and how often they are told. Times in milliseconds. */
+export const defaultTimeoutMs = 10_000;
+
+/** Where the nodes are. Times in milliseconds. */
 export interface ScavengeOptions {
   /** Base addresses of every node's HTTP API, as `http://host:2113`. See `adminOf`. */
   readonly adminUrls: readonly string[];
@@ -15,12 +18,12 @@ export interface ScavengeOptions {
   readonly credentials?: { readonly username: string; readonly password: string } | undefined;
   /** PEM of the authority that signed the nodes' certificates, where the system does not know it. */
   readonly ca?: string | undefined;
-  /** Default a day. */
-  readonly intervalMs?: number;
   /** A node that does not answer for this long has failed this time. Default 10 000. */
   readonly timeoutMs?: number;
-  /** Told how each start of a scavenge ended, per node. */
+  /** Told how each start of a scavenge ended, per node. Not of those that were given up. */
   readonly onResult?: (result: ScavengeResult) => void;
+  /** Gives up what has not been answered. */
+  readonly signal?: AbortSignal;
 }
 
 /** What became of one start. */
@@ -29,12 +32,6 @@ export interface ScavengeResult {
   /** Null when it did not start; one that was already running counts as started. */
   readonly scavengeId: string | null;
   readonly error: Error | null;
-}
-
-/** Scavenges at an interval, from the end of the first on. Answers the way to stop. */
-export function startScavenges(options: ScavengeOptions): () => void {
-  const timer = setInterval(() => void scavenge(options), options.intervalMs ?? 86_400_000).unref();
-  return () => clearInterval(timer);
 }
 
 /** Starts a scavenge on every node, now. Never rejects: see the results. */
@@ -47,15 +44,15 @@ export async function scavenge(options: ScavengeOptions): Promise<ScavengeResult
       } catch (error) {
         result = { adminUrl, scavengeId: null, error: error instanceof Error ? error : new Error(String(error)) };
       }
-      options.onResult?.(result);
+      if (!options.signal?.aborted) options.onResult?.(result);
       return result;
     }),
   );
 }
 
-async function start(adminUrl: string, { credentials, ca, timeoutMs = 10_000 }: ScavengeOptions): Promise<string> {
+async function start(adminUrl: string, options: ScavengeOptions): Promise<string> {
   const url = new URL('/admin/scavenge', adminUrl);
-  const { status, body } = await post(url, credentials, ca, timeoutMs);
+  const { status, body } = await post(url, options);
   const { scavengeId } = parsed(body);
   if (status >= 200 && status < 300) return typeof scavengeId === 'string' ? scavengeId : '';
   // A scavenge that is under way is answered with a refusal that names it.
@@ -66,15 +63,13 @@ async function start(adminUrl: string, { credentials, ca, timeoutMs = 10_000 }: 
 
 function post(
   url: URL,
-  credentials: ScavengeOptions['credentials'],
-  ca: string | undefined,
-  timeoutMs: number,
+  { credentials, ca, timeoutMs = defaultTimeoutMs, signal }: ScavengeOptions,
 ): Promise<{ status: number; body: string }> {
   const { promise, resolve, reject } = Promise.withResolvers<{ status: number; body: string }>();
   const options = {
     method: 'POST',
     headers: { 'content-length': '0' },
-    signal: AbortSignal.timeout(timeoutMs),
+    signal: AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(signal ? [signal] : [])]),
     ...(credentials && { auth: `${credentials.username}:${credentials.password}` }),
     ...(ca !== undefined && { ca }),
   };

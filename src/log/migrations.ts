@@ -178,10 +178,23 @@ BEGIN
 END $$;
 `;
 
+/** Of a log that is EventStoreDB: its nodes clean their disks when they are told to, and each is told once in a while. */
+const scavenges = `
+CREATE TABLE log.scavenges (
+  node text COLLATE "C" PRIMARY KEY,
+  tried_at timestamptz NOT NULL,
+  started_at timestamptz
+);
+COMMENT ON TABLE log.scavenges IS 'When each node of EventStoreDB was last told to scavenge what was erased.';
+COMMENT ON COLUMN log.scavenges.tried_at IS 'When a process last took the turn to tell it.';
+COMMENT ON COLUMN log.scavenges.started_at IS 'When it last answered that it scavenges; null: never.';
+`;
+
 /** The log's own steps. */
 export const logMigrations: readonly Migration[] = [
   { component: 'log', number: 1, sql: events },
   { component: 'log', number: 2, sql: append },
   { component: 'log', number: 3, sql: erase },
   { component: 'log', number: 4, sql: appendNew },
+  { component: 'log', number: 5, sql: scavenges },
 ];

@@ -53,6 +53,8 @@ export interface Metrics {
   observeGateway(read: () => Readonly<Record<string, number>>): void;
   /** A figure of a part that a process may not have, asked when the metrics are read. */
   observeGauge(name: string, help: string, read: () => number): void;
+  /** A total of such a part, which only rises, asked when the metrics are read. */
+  observeCounter(name: string, help: string, read: () => number): void;
   /** Makes the counter of what a partition of the topic lacked, for one consumer group. */
   feedHoles(group: string): () => void;
   /** The age of an event when its row was committed. */
@@ -181,22 +183,24 @@ function observed(registers: Registry[]) {
     'Age of the oldest event that a consumer group has yet to see.',
     'group',
   );
-  const gaps = new Counter({
-    name: 'log_gap_total',
-    help: 'Holes met in the positions of the log: stays 0.',
-    registers,
-  });
+  const counter = (name: string, help: string) => new Counter({ name, help, registers });
+  const gaps = counter('log_gap_total', 'Holes met in the positions of the log: stays 0.');
   const sources = new Map<string, () => Promise<void>>();
+  const observeTotal = (name: string, own: Counter, read: () => number) =>
+    sources.set(name, async () => {
+      const total = read();
+      own.reset();
+      own.inc(total);
+    });
   return {
     observeHead(read: () => Maybe<bigint>) {
       sources.set('head', async () => head.set(Number(await read())));
     },
     observeGaps(read: () => number) {
-      sources.set('gaps', async () => {
-        const total = read();
-        gaps.reset();
-        gaps.inc(total);
-      });
+      observeTotal('gaps', gaps, read);
+    },
+    observeCounter(name: string, help: string, read: () => number) {
+      observeTotal(`counter ${name}`, counter(name, help), read);
     },
     observeGauge(name: string, help: string, read: () => number) {
       const own = gauge(name, help);

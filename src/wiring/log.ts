@@ -1,7 +1,8 @@
 import type { MessagePort } from 'node:worker_threads';
 import { codec } from '../../schemas/index.ts';
-import { openEventStoreLog } from '../log/eventstoredb.ts';
-import { adminOf, startScavenges } from '../log/eventstoredb-scavenge.ts';
+import { type EventStoreLog, openEventStoreLog } from '../log/eventstoredb.ts';
+import { adminOf } from '../log/eventstoredb-scavenge.ts';
+import { type Scavenges, startScavenges } from '../log/eventstoredb-scavenge-turns.ts';
 import type { Log } from '../log/log.ts';
 import { openPostgresLog } from '../log/postgres.ts';
 import type { Config } from '../platform/config.ts';
@@ -23,7 +24,7 @@ export interface OpenLogOptions {
   /** Of the database that is up to date. */
   readonly url: string;
   readonly metrics?: Metrics;
-  /** This process tells EventStoreDB's nodes to scavenge. */
+  /** This process tells EventStoreDB's nodes to scavenge, when no other did. */
   readonly scavenges?: boolean;
   readonly warn?: (fields: object, message: string) => void;
   /** The way to the log of another thread: each tells the other what it appended. Only the one in Postgres makes use of it. */
@@ -51,10 +52,8 @@ async function openInPostgres({ url, metrics, peer }: OpenLogOptions): Promise<O
   };
 }
 
-async function openInEventStore(
-  url: string,
-  { config, metrics, warn, scavenges = false }: OpenLogOptions,
-): Promise<OpenLog> {
+async function openInEventStore(url: string, options: OpenLogOptions): Promise<OpenLog> {
+  const { config, metrics } = options;
   const log = await openEventStoreLog({
     url,
     codec,
@@ -64,25 +63,58 @@ async function openInEventStore(
         metrics.appended({ commits: 1, durationMs, failed: outcome === 'unknown' }),
     }),
   });
-  const { scavengeIntervalMs: intervalMs } = config.eventStore;
-  const stopScavenges =
-    intervalMs === 0 || !scavenges
-      ? () => {}
-      : startScavenges({
-          ...adminOf(url),
-          intervalMs,
-          onResult: ({ adminUrl, error }) => {
-            if (error)
-              warn?.({ adminUrl, err: error }, 'a scavenge could not be started: erased content stays on disk');
-          },
-        });
+  const scavenges = scavengesOf(url, options);
+  if (metrics) observeEventStore(metrics, log, scavenges);
   return {
     log,
     waitingCommits: () => log.waitingCommits,
     gaps: () => 0,
     async close() {
-      stopScavenges();
+      await scavenges?.stop();
       await log.close();
     },
   };
+}
+
+function scavengesOf(
+  eventStoreUrl: string,
+  { config, url, warn, scavenges = false }: OpenLogOptions,
+): Scavenges | null {
+  const { scavengeIntervalMs: intervalMs } = config.eventStore;
+  if (intervalMs === 0 || !scavenges) return null;
+  return startScavenges({
+    ...adminOf(eventStoreUrl),
+    url,
+    intervalMs,
+    onResult: ({ adminUrl, error }) => {
+      if (error) warn?.({ adminUrl, err: error }, 'a scavenge could not be started: erased content stays on disk');
+    },
+    onTrouble: (err) => warn?.({ err }, 'it is not known whether a scavenge is due'),
+  });
+}
+
+function observeEventStore(metrics: Metrics, log: EventStoreLog, scavenges: Scavenges | null): void {
+  metrics.observeQueue('append_in_flight', () => log.inFlightCommits);
+  metrics.observeGauge(
+    'parley_log_in_flight_bytes',
+    'Bytes of the commits sent to EventStoreDB and not answered.',
+    () => log.inFlightBytes,
+  );
+  metrics.observeGauge(
+    'parley_log_erased_streams',
+    'Names of erased streams that this process keeps in memory, of about 100 bytes each.',
+    () => log.erasedStreams,
+  );
+  metrics.observeCounter(
+    'parley_log_renewals_total',
+    'Clients of EventStoreDB that were thrown away because the server kept silent.',
+    () => log.renewals,
+  );
+  metrics.observeCounter('parley_log_fences_total', 'Undecided commits that were fenced.', () => log.fences);
+  if (scavenges)
+    metrics.observeGauge(
+      'parley_scavenge_started_seconds',
+      'When every node of EventStoreDB had been told to scavenge, by whichever process: time since the epoch, 0 = never.',
+      () => scavenges.startedSeconds(),
+    );
 }

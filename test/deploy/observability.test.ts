@@ -6,6 +6,10 @@ import { textOf, yamlOf } from './compose-file.ts';
 
 /** Metrics that are made where a gateway is, not by `createMetrics` itself. */
 const ofGateways = ['parley_sockets'];
+/** Made where delivery is and the log is EventStoreDB. */
+const ofScavenges = ['parley_scavenge_started_seconds'];
+/** Made where a relay is. */
+const ofRelays = ['parley_relay_leading'];
 /** Made by Prometheus, and by the collector out of spans (its `namespace` and `unit`). */
 const ofOthers = ['up', 'parley_span_duration_seconds_bucket', 'parley_span_calls_total'];
 
@@ -39,7 +43,7 @@ async function metricsThere(): Promise<Set<string>> {
   const names = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].flatMap(([, name = '', type]) =>
     type === 'histogram' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name],
   );
-  return new Set([...names, ...ofGateways, ...ofOthers]);
+  return new Set([...names, ...ofGateways, ...ofScavenges, ...ofRelays, ...ofOthers]);
 }
 
 t.test('names are found in queries', async (t) => {

@@ -54,6 +54,8 @@ t.test('sources are asked at each reading, and one that fails does not take the 
   metrics.observeHead(() => head);
   metrics.observeGaps(() => 3);
   metrics.observeQueue('append', () => 5);
+  let fences = 2;
+  metrics.observeCounter('fences_total', 'Fences.', () => fences);
   metrics.observeCheckpoint('projector', async () => {
     if (isAway) throw new Error('away');
     return { position: head - 2n, lagEvents: 2, lagSeconds: 0.5 };
@@ -66,11 +68,14 @@ t.test('sources are asked at each reading, and one that fails does not take the 
   t.equal(first.get('parley_checkpoint_position{group="projector"}'), 8);
   t.equal(first.get('parley_checkpoint_lag_events{group="projector"}'), 2);
   t.equal(first.get('parley_checkpoint_lag_seconds{group="projector"}'), 0.5);
+  t.equal(first.get('fences_total'), 2);
   head = 20n;
+  fences = 3;
   isAway = true;
   const second = parsed((await metrics.read()).text);
   t.equal(second.get('parley_log_head'), 20);
   t.equal(second.get('log_gap_total'), 3, 'not added up');
+  t.equal(second.get('fences_total'), 3);
   t.equal(second.get('parley_checkpoint_position{group="delivery"}'), 20);
   t.equal(second.get('parley_checkpoint_position{group="projector"}'), 8, 'as last known');
 });
