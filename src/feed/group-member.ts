@@ -10,7 +10,7 @@ import { decodeRecord, type FeedRecord } from './records.ts';
 export interface GroupClient {
   /** The next records of a partition are those from an offset on. */
   seek(partition: number, offset: bigint): void;
-  /** Tells Kafka's tools how far a partition was read. */
+  /** Tells Kafka's tools how far a partition was read. Not asked for a group that keeps no checkpoint. */
   commit(partition: number, offset: bigint): Promise<void>;
   /** Where each partition begins, with the oldest record that stands, and ends, with the one to come. */
   ends(): Promise<ReadonlyMap<number, { readonly low: bigint; readonly high: bigint }>>;
@@ -198,7 +198,10 @@ export class GroupMember {
       held.notedAt = now;
       await moveOffset(pool, consuming.consumer.group, partition, { topic, offset: next });
     }
-    if (now - held.committedAt < commitEveryMs) return;
+    // For a group without a checkpoint, which may be one of this process alone, the broker would keep offsets that nobody
+    // moves any more, and show their lag for days.
+    const { hasCheckpoint = true } = consuming.consumer;
+    if (!hasCheckpoint || now - held.committedAt < commitEveryMs) return;
     held.committedAt = now;
     client.commit(partition, next).catch(() => {});
   }
@@ -233,7 +236,7 @@ export class GroupMember {
       },
       onDone: () => consuming.progressed(),
     });
-    return { reader, next: offset, committedAt: 0, notedAt: performance.now() };
+    return { reader, next: offset, committedAt: Number.NEGATIVE_INFINITY, notedAt: performance.now() };
   }
 
   /** Says that a partition has a hole; of several in a short time the first, and how many they were with the next. */

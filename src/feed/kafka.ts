@@ -5,8 +5,8 @@
  * Promises: those of `feed.ts`. Processes of one group share the partitions; a dead one is replaced within about 10 s, and
  * every join or leave stops the group for a moment (the client knows neither static membership nor cooperative
  * rebalancing). A consumer that was paused past its session and replaced is not told: the row lock in the handler's
- * transaction keeps it from doing harm. Offsets are committed to Kafka after the fact, for tools that show lag; where a
- * consumer goes on is told by its checkpoint alone.
+ * transaction keeps it from doing harm. Offsets are committed to Kafka after the fact, for tools that show lag, and only of
+ * groups that keep a checkpoint; where a consumer goes on is told by that alone.
  *
  * While Kafka is away consumers wait and begin again; a consumer that makes no progress while its topic moves is begun
  * again by a watchdog.

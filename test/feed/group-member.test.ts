@@ -11,7 +11,7 @@ import { checkTally, makeTallyTable, openTally, until } from './tally.ts';
 
 const topic = 'topic-1';
 
-async function member(t: Test, { watchdogMs = 60_000 } = {}) {
+async function member(t: Test, { watchdogMs = 60_000, hasCheckpoint = true } = {}) {
   const on = await ground(t);
   await makeTallyTable(on.pool);
   const tally = openTally(t, on.url, { group: 'g' });
@@ -19,14 +19,18 @@ async function member(t: Test, { watchdogMs = 60_000 } = {}) {
   const abort = new AbortController();
   const ends = { low: 0n, high: 0n };
   const sought: bigint[] = [];
+  const commits: bigint[] = [];
   const client: GroupClient = {
     seek: (_, offset) => sought.push(offset),
-    commit: async () => {},
+    commit: async (_, offset) => {
+      commits.push(offset);
+    },
     ends: async () => new Map([[0, ends]]),
     offsetsAt: async () => new Map([[0, 17n]]),
   };
   const { signal } = abort;
-  const consuming = new Consuming({ consumer: tally.consumer(), logger: on.words, partitions: 1, signal });
+  const consumer = { ...tally.consumer(), hasCheckpoint };
+  const consuming = new Consuming({ consumer, logger: on.words, partitions: 1, signal });
   const start = () => {
     const started = new GroupMember({
       ...{
@@ -56,7 +60,7 @@ async function member(t: Test, { watchdogMs = 60_000 } = {}) {
     const batch = { partition: 0, records, isCurrent: () => true, heartbeat: async () => {} };
     return { resolved, batch: { ...batch, resolve: (offset: bigint) => resolved.push(offset) } };
   };
-  return { ...on, tally, ends, sought, client, start, fetched };
+  return { ...on, tally, ends, sought, commits, client, start, fetched };
 }
 
 t.test('it goes on at the offset that stands beside the position', async (t) => {
@@ -90,6 +94,19 @@ t.test('who has a position and no offset asks for the time of what comes next, o
   on.start().assigned([0]);
   await until(() => on.sought.length === 2);
   t.same(on.sought, [17n, 44n]);
+});
+
+t.test('Kafka is told how far a group with a checkpoint is, and nothing of one without', async (t) => {
+  for (const hasCheckpoint of [true, false]) {
+    const on = await member(t, { hasCheckpoint });
+    const head = await writeMany(on.log, 'a', 4);
+    const started = on.start();
+    started.assigned([0]);
+    const { batch, resolved } = await on.fetched(0, head);
+    await started.take(batch);
+    t.same(resolved, [3n]);
+    t.same(on.commits, hasCheckpoint ? [4n] : []);
+  }
 });
 
 t.test('records that cannot be read are missing, and read from the log', async (t) => {
