@@ -25,6 +25,8 @@ export interface DistributedGround {
   /** Null where the log is in Postgres. */
   readonly eventStore: EventStoreServer | null;
   readonly nodes: Nodes;
+  /** Of the address before the gateways. */
+  readonly socketPort: number;
   readonly sandbox: Sandbox;
   /** Every send that arrived, in order. */
   readonly arrivals: Arrival[];
@@ -39,6 +41,13 @@ export interface DistributedGround {
 export const namespace = 'faults';
 const topic = 'faults';
 const partitions = 4;
+/** Limits of ChatAPI that would hold up its posts and its sockets, of which those of a killed gateway count for a while. */
+const unlimitedChat = {
+  CHATAPI_AUTH_RATE_LIMIT: '0',
+  CHATAPI_MESSAGE_RATE_LIMIT: '0',
+  CHATAPI_MAX_CONNECTIONS: '0',
+  CHATAPI_FRAME_RATE_LIMIT: '0',
+};
 
 /** Prepares a ground; Parley's processes are not started yet. Rejects with what is missing on this machine. */
 export async function layGround(stack: FaultStack, random: Random): Promise<DistributedGround> {
@@ -65,6 +74,7 @@ export async function layGround(stack: FaultStack, random: Random): Promise<Dist
   const eventStore =
     stack === 'eventstoredb+kafka' ? await started(EventStoreServer.start(dir, await port(), await port())) : null;
   const frontPort = await port();
+  const socketPort = await port();
   const sandbox = await startSandbox({
     callbackBaseUrl: `http://127.0.0.1:${frontPort}`,
     whatsappAppSecret: whatsappSecret,
@@ -74,17 +84,15 @@ export async function layGround(stack: FaultStack, random: Random): Promise<Dist
   nodes = await Nodes.make(dir, port, {
     ...environment(frontPort, sandbox),
     ...commonEnvironment(),
+    ...unlimitedChat,
     DATABASE_URL: postgres.proxiedUrl,
     KAFKA_BROKERS: `127.0.0.1:${kafka.proxy.port}`,
     KAFKA_TOPIC: topic,
     KAFKA_PARTITIONS: String(partitions),
     ...(eventStore && { EVENTSTOREDB_URL: eventStore.proxiedUrl, EVENTSTOREDB_NAMESPACE: namespace }),
   });
-  const front = new Front(
-    frontPort,
-    nodes.of('api').map(({ server }) => Number(new URL(server.base).port)),
-  );
-  await front.listen();
+  const fronts = [new Front(frontPort, nodes.portsOf('api')), new Front(socketPort, nodes.portsOf('gateway'))];
+  for (const front of fronts) await front.listen();
   const arrivals: Arrival[] = [];
   const listeners = new Set<(number: number) => void>();
   sandbox.onReceived(({ text, at, dispatchId, outcome }) => {
@@ -95,7 +103,7 @@ export async function layGround(stack: FaultStack, random: Random): Promise<Dist
   const delays = monitorEventLoopDelay({ resolution: 10 });
   delays.enable();
   return {
-    ...{ dir, stack, postgres, kafka, eventStore, nodes, sandbox, arrivals },
+    ...{ dir, stack, postgres, kafka, eventStore, nodes, socketPort, sandbox, arrivals },
     onArrival(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
@@ -105,7 +113,7 @@ export async function layGround(stack: FaultStack, random: Random): Promise<Dist
       keepFolder = keep;
       delays.disable();
       nodes?.killNow();
-      front.close();
+      for (const front of fronts) front.close();
       await sandbox.close();
       await Promise.allSettled(servers.map((server) => server.close()));
       process.off('exit', endNow);

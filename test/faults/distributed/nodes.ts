@@ -18,7 +18,7 @@ export interface Node {
 }
 
 /** Processes of each role. */
-export const counts: Readonly<Record<Role, number>> = { api: 2, gateway: 1, relay: 2, projector: 2, delivery: 2 };
+export const counts: Readonly<Record<Role, number>> = { api: 2, gateway: 2, relay: 2, projector: 2, delivery: 2 };
 
 const readyWithinMs = 60_000;
 const stopWithinMs = 30_000;
@@ -57,6 +57,10 @@ export class Nodes {
 
   of(role: Role): Node[] {
     return this.all.filter((node) => node.role === role);
+  }
+
+  portsOf(role: Role): number[] {
+    return this.of(role).map(({ server }) => Number(new URL(server.base).port));
   }
 
   async start(): Promise<void> {

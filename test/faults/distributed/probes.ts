@@ -6,9 +6,10 @@ import { judge } from '../client.ts';
 import type { Ledger } from '../ledger.ts';
 import type { World } from '../load.ts';
 import type { DistributedGround } from './ground.ts';
+import type { Room } from './room.ts';
 
 /** What is measured. */
-export type Measure = 'commands' | 'relay' | 'rows' | 'groups' | 'delivery' | 'credentials';
+export type Measure = 'commands' | 'relay' | 'rows' | 'groups' | 'delivery' | 'sockets' | 'credentials';
 
 /** What each is, and the bar that it is printed beside, in seconds, as far as there is one. */
 export const measures: Readonly<Record<Measure, { readonly meaning: string; readonly barS: number | null }>> = {
@@ -17,6 +18,7 @@ export const measures: Readonly<Record<Measure, { readonly meaning: string; read
   rows: { meaning: 'and in the rows', barS: 10 },
   groups: { meaning: 'and every other consumer group has had it', barS: 10 },
   delivery: { meaning: 'and has left', barS: 10 },
+  sockets: { meaning: 'the frame of the first message posted after the fault has come, to every socket', barS: null },
   credentials: { meaning: 'a key that one api revoked is dead on the other, from the answer on', barS: 1 },
 };
 
@@ -72,16 +74,18 @@ export class Probes {
   readonly #ground: DistributedGround;
   readonly #ledger: Ledger;
   readonly #world: World;
+  readonly #room: Room;
   /** Past the proxy: what is away for Parley is not away for us, but for the kills. */
   readonly #db: pg.Pool;
   /** Numbers of probes that arrived at the sandbox. */
   readonly #arrived = new Map<number, number>();
   readonly #endListening: () => void;
 
-  constructor(ground: DistributedGround, ledger: Ledger, world: World) {
+  constructor(ground: DistributedGround, ledger: Ledger, world: World, room: Room) {
     this.#ground = ground;
     this.#ledger = ledger;
     this.#world = world;
+    this.#room = room;
     this.#db = new pg.Pool({ connectionString: ground.postgres.url, max: 3, connectionTimeoutMillis: 2_000 });
     this.#db.on('error', () => {});
     this.#endListening = ground.onArrival((number) => {
@@ -107,20 +111,25 @@ export class Probes {
     const bases = this.#ground.nodes.of('api').map(({ server }) => server.base);
     const sends = bases.map((base) => this.send(base, until));
     const all = Promise.all(sends).then((done) => (done.includes(null) ? null : Date.now() - since));
+    const frames = this.#room.recovers(since, until);
     const first = await firstOf(sends);
     if (first === null)
-      return { commands: null, relay: null, rows: null, groups: null, delivery: null, credentials: null };
+      return {
+        ...{ commands: null, relay: null, rows: null, groups: null, delivery: null, credentials: null },
+        sockets: await frames,
+      };
     const { position, number } = first;
     const at = (sql: string) => this.#reaches(sql, position, since, until);
-    const [commands, relay, rows, groups, delivery, credentials] = await Promise.all([
+    const [commands, relay, rows, groups, delivery, sockets, credentials] = await Promise.all([
       all,
       at('SELECT min(position) AS position FROM work.relays'),
       at(`SELECT min(position) AS position FROM work.checkpoints WHERE "group" = '${projectorGroup}'`),
       at('SELECT min(position) AS position FROM work.checkpoints'),
       this.#arrives(number, since, until),
+      frames,
       all.then((ms) => (ms === null ? null : this.#revoke(bases, until))),
     ]);
-    return { commands, relay, rows, groups, delivery, credentials };
+    return { commands, relay, rows, groups, delivery, sockets, credentials };
   }
 
   /** Gives one keyed command to one process until it is acknowledged; null when it is not in time. */

@@ -1,6 +1,6 @@
 /**
- * Ways of TCP that can be made bad: what stands between Parley's processes and the servers they use, and the address behind
- * which the API's processes stand.
+ * Ways of TCP that can be made bad: what stands between Parley's processes and the servers they use, and the addresses behind
+ * which the API's processes and the gateways stand.
  */
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';

@@ -15,12 +15,14 @@ import { Load, type World } from '../load.ts';
 import { seededRandom } from '../random.ts';
 import { breachWords } from '../summary.ts';
 import type { Verdict } from '../verify.ts';
+import { type FrameVerdict, frameWords, isKept } from './frames.ts';
 import { type DistributedGround, layGround } from './ground.ts';
 import { chatterOf, maxLinesPerSecond } from './log-lines.ts';
 import { SpreadClient } from './nodes.ts';
 import { type Fault, longDurations, planOf, seconds, shortDurations } from './plan.ts';
 import { type Measure, measures, Probes, recoverWithinMs, type Times } from './probes.ts';
 import { Reader } from './reader.ts';
+import { Room } from './room.ts';
 import type { FaultStack } from './servers.ts';
 import { verifyGround, withLog } from './verify.ts';
 
@@ -39,7 +41,7 @@ export interface DistributedOptions {
 const slower = 4;
 const quietWithinMs = 120_000;
 /** A run that takes longer is given up. */
-const runWithinMs = { short: 15 * 60_000, long: 60 * 60_000 };
+const runWithinMs = { short: 10 * 60_000, long: 60 * 60_000 };
 
 /** What a run has found. */
 class Run {
@@ -49,6 +51,9 @@ class Run {
   faults = 0;
   over = 0;
   reads = { seen: 0, refused: 0 };
+  /** What the sockets were shown, in words, and the judgement of it. */
+  shown = '';
+  frames: FrameVerdict = { missing: 0, repeated: 0, disordered: 0, texts: [] };
   readonly #startedAt = Date.now();
 
   get durationMs(): number {
@@ -95,7 +100,9 @@ export async function distributed(options: DistributedOptions): Promise<boolean>
     const verdict = await play(ground, run, options);
     for (const text of run.problems) print(`problem: ${text}`);
     for (const { kind, text } of verdict.breaches) print(`${kind}: ${text}`);
-    passed = run.problems.length === 0 && run.ledger.unexpectedAnswers === 0 && verdict.breaches.length === 0;
+    for (const text of run.frames.texts) print(`frames: ${text}`);
+    const isWhole = verdict.breaches.length === 0 && isKept(run.frames);
+    passed = run.problems.length === 0 && run.ledger.unexpectedAnswers === 0 && isWhole;
     for (const line of bars(run)) print(line);
     print(summary(run, options, verdict, passed));
   } finally {
@@ -114,23 +121,32 @@ async function play(ground: DistributedGround, run: Run, options: DistributedOpt
   const reader = new Reader();
   let load: Load | null = null;
   let probes: Probes | null = null;
+  let room: Room | null = null;
   try {
     await nodes.start();
     const world = await makeWorld(client);
     await knownEverywhere(bases, world);
     const random = seededRandom(seed, 'distributed load');
     load = new Load({ client, ledger: run.ledger, world, random, slower });
-    probes = new Probes(ground, run.ledger, world);
+    room = await Room.open({ bases, socketPort: ground.socketPort });
+    probes = new Probes(ground, run.ledger, world, room);
     print(`before any fault: ${run.note('the start', await probes.measure(Date.now()))}`);
     load.start();
+    room.start();
     reader.start(probes, bases, world);
     await playFaults(ground, run, options, { load, probes });
     await load.finish();
     await reader.stop();
+    await room.stop();
     await quiet(ground, run);
+    await room.settled();
+    run.frames = room.frames.verdict();
+    run.shown = room.told;
+    run.problems.push(...room.problems);
   } finally {
     load?.stop();
     await reader.stop();
+    room?.close();
     await probes?.close();
     await client.close();
   }
@@ -268,7 +284,8 @@ function summary(run: Run, { stack, seed }: DistributedOptions, verdict: Verdict
     `${run.reads.seen} reads on another node (${run.reads.refused} refused)`,
     `${verdict.events} events, ${verdict.accepted} dispatches (${verdict.delivered} delivered, ${verdict.failed} failed, ` +
       `${verdict.repeatedSends} sends repeated before their end was recorded)`,
-    breachWords(verdict),
+    run.shown,
+    `${breachWords(verdict)}, ${frameWords(run.frames)}`,
     `${run.over} recoveries over a bar, ${run.problems.length} problems`,
     `${Math.round(run.durationMs / 1_000)} s`,
     passed ? 'passed' : 'FAILED',
