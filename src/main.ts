@@ -10,7 +10,7 @@ import { ConfigError, loadConfig } from './platform/config.ts';
 import { DataInUseError } from './platform/embedded-postgres.ts';
 import { SchemaTooNewError } from './platform/migrate.ts';
 import { progressLine } from './platform/progress.ts';
-import { startSandbox } from './sandbox/index.ts';
+import { type SandboxAddress, sandboxAddresses, startSandbox, usualSmtpPort } from './sandbox/index.ts';
 import { type Parley, startParley } from './wiring/index.ts';
 import { issueMasterKey, rebuild, stats, tail, tier } from './wiring/operations.ts';
 import { type Role, readRoles, roles } from './wiring/roles.ts';
@@ -36,11 +36,17 @@ const commands: Readonly<Record<string, Command>> = {
     run: ({ sandbox, roles: some }) => start(sandbox === true, typeof some === 'string' ? rolesOf(some) : null),
   },
   sandbox: {
-    usage: 'sandbox [--port N] [--callback-url URL]',
-    meaning: 'runs the emulations of the providers alone (port 8010); callbacks go to URL (http://localhost:8000)',
-    options: { port: { type: 'string' }, 'callback-url': { type: 'string' } },
-    run: ({ port, 'callback-url': callbackUrl }) =>
-      runSandbox(whole('--port', port, 8010), typeof callbackUrl === 'string' ? callbackUrl : 'http://localhost:8000'),
+    usage: 'sandbox [--port N] [--smtp-port N] [--callback-url URL]',
+    meaning:
+      'runs the emulations of the providers alone (port 8010), and an SMTP server that catches mail (port\n' +
+      `      ${usualSmtpPort}, or any free one where that cannot be had); callbacks go to URL (http://localhost:8000)`,
+    options: { port: { type: 'string' }, 'smtp-port': { type: 'string' }, 'callback-url': { type: 'string' } },
+    run: ({ port, 'smtp-port': smtpPort, 'callback-url': callbackUrl }) =>
+      runSandbox({
+        port: whole('--port', port, 8010),
+        smtpPort: whole('--smtp-port', smtpPort, usualSmtpPort),
+        callbackBaseUrl: typeof callbackUrl === 'string' ? callbackUrl : 'http://localhost:8000',
+      }),
   },
   tail: {
     usage: 'tail [--from P] [--type T]',
@@ -184,15 +190,33 @@ function announce(parley: Parley, dataDir: string): void {
     console.log(`PostgreSQL's files        ${parley.clusterDir}`);
   } else console.log('PostgreSQL                DATABASE_URL');
   if (parley.secretsFile) console.log(`Back up with the data     ${parley.secretsFile}`);
-  if (parley.sandboxUrl) console.log(`Sandbox                   ${parley.sandboxUrl}`);
+  if (parley.sandboxUrl) console.log(`Sandbox, caught mail      ${parley.sandboxUrl}`);
+  for (const address of parley.sandboxAddresses) {
+    console.log(`${`  ${address.name}`.padEnd(26)}${address.url}${elsewhere(address, usualSmtpPort)}`);
+  }
 }
 
-async function runSandbox(port: number, callbackBaseUrl: string): Promise<void> {
+/** That the mail catcher could not have the port that was asked for; nothing for all else. */
+function elsewhere({ url }: SandboxAddress, smtpPort: number): string {
+  const { protocol, port } = new URL(url);
+  return protocol !== 'smtp:' || smtpPort === 0 || Number(port) === smtpPort ? '' : ` (${smtpPort} could not be had)`;
+}
+
+interface SandboxPlaces {
+  readonly port: number;
+  readonly smtpPort: number;
+  readonly callbackBaseUrl: string;
+}
+
+async function runSandbox(places: SandboxPlaces): Promise<void> {
   const signal = untilStopped();
-  const sandbox = await startSandbox({ port, callbackBaseUrl, log: (text) => console.error(text) });
+  const sandbox = await startSandbox({ ...places, orAnySmtpPort: true, log: (text) => console.error(text) });
+  const addresses = sandboxAddresses(sandbox);
+  const notes = addresses.map((address) => elsewhere(address, places.smtpPort)).join('');
   console.log(`The sandbox is ready at ${sandbox.url}; point the server at it with`);
+  console.log(addresses.map(({ variable, url }) => `${variable}=${url}`).join(' '));
   console.log(
-    `WHATSAPP_API_URL=${sandbox.whatsappUrl} TELEGRAM_API_URL=${sandbox.telegramUrl} TWILIO_API_URL=${sandbox.twilioUrl}`,
+    `Mail is caught at ${sandbox.smtpUrl}${notes}; it is shown, like all else that arrives, at ${sandbox.url}`,
   );
   await stopped(signal);
   await sandbox.close();

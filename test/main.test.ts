@@ -205,7 +205,7 @@ t.test('wrong configuration and wrong use are told in one line', async (t) => {
   t.match(run(['tail', '--help'], {}).stdout, /--from/);
 });
 
-t.test('with --sandbox it says so; what is counted is in the metrics', async (t) => {
+t.test('with --sandbox it says so; mail is caught; what is counted is in the metrics', async (t) => {
   const parley = await startProcess({ dataDir: dataDir(t), args: ['start', '--sandbox'] });
   kill(t, parley);
   await parley.ready();
@@ -216,6 +216,29 @@ t.test('with --sandbox it says so; what is counted is in the metrics', async (t)
   const metrics = await (await fetch(`${parley.url}/metrics`)).text();
   t.match(metrics, /parley_commands_accepted_total\{dialect="messagejs",command="OpenAccount"\} 1\n/);
   t.match(metrics, /log_gap_total 0\n/);
+
+  await waitFor(() => / mail catcher .*\n/.test(parley.output()));
+  const told = (name: string) => new RegExp(`^ *${name} +(\\S+)`, 'm').exec(parley.output())?.[1] ?? '';
+  t.equal(told('Sandbox, caught mail'), ready.sandboxUrl);
+  for (const name of ['WhatsApp', 'Telegram', 'Twilio', 'Mailgun', 'SendGrid', 'Postmark', 'Amazon SES']) {
+    t.ok(told(name).startsWith(`${ready.sandboxUrl}/`), name);
+  }
+  const catcher = new URL(told('mail catcher'));
+  t.equal(catcher.port === '2525', !parley.output().includes('(2525 could not be had)'));
+  const user = { name: 'John', subname: 'Doe', email: 'john@mail.com', job: 'CEO' };
+  const json = { 'content-type': 'application/json' };
+  const made = await fetch(`${parley.url}/api/users`, {
+    method: 'POST',
+    headers: json,
+    body: JSON.stringify({ user }),
+  });
+  t.equal(made.status, 201);
+  const { password } = (await made.json()) as { password: string };
+  const page = async (path: string) => (await fetch(`${told('Sandbox, caught mail')}${path}`)).text();
+  await waitFor(async () => (await page('/')).includes('<a href="/mails/1">Generated password</a>'));
+  const shown = await page('/mails/1');
+  t.match(shown, 'john@mail.com');
+  t.ok(password && shown.includes(password), 'the generated password is on the page');
   parley.child.kill('SIGTERM');
   t.equal(await parley.ended, 0);
 });
@@ -233,13 +256,30 @@ t.test('the demo plays to its end', async (t) => {
 });
 
 t.test('the sandbox alone', async (t) => {
-  const sandbox = await startProcess({ dataDir: dataDir(t), args: ['sandbox', '--port', String(await freePort())] });
-  kill(t, sandbox);
-  await waitFor(() => sandbox.output().includes('TWILIO_API_URL='));
-  const [, url = ''] = /ready at (\S+);/.exec(sandbox.output()) ?? [];
-  t.equal((await fetch(`${url}/sandbox/counts`)).status, 200);
-  sandbox.child.kill('SIGTERM');
-  t.equal(await sandbox.ended, 0);
+  const smtpPort = String(await freePort());
+  const run = async () => {
+    const args = ['sandbox', '--port', String(await freePort()), '--smtp-port', smtpPort];
+    const sandbox = await startProcess({ dataDir: dataDir(t), args });
+    kill(t, sandbox);
+    await waitFor(() => /Mail is caught at .*\n/.test(sandbox.output()));
+    const [, url = ''] = /ready at (\S+);/.exec(sandbox.output()) ?? [];
+    t.equal((await fetch(`${url}/sandbox/counts`)).status, 200);
+    for (const name of ['WHATSAPP', 'TELEGRAM', 'TWILIO', 'MAILGUN', 'SENDGRID', 'POSTMARK', 'SES']) {
+      t.match(sandbox.output(), `${name}_API_URL=${url}/`);
+    }
+    const [, smtp] = /Mail is caught at (\S+?)[;\s]/.exec(sandbox.output()) ?? [];
+    t.match(sandbox.output(), ` COMPANY_SMTP_URL=${smtp}\n`);
+    return { sandbox, smtp };
+  };
+  const first = await run();
+  t.equal(first.smtp, `smtp://127.0.0.1:${smtpPort}`);
+  const second = await run();
+  t.not(second.smtp, first.smtp, 'a port that is taken keeps nothing from starting');
+  t.match(second.sandbox.output(), `(${smtpPort} could not be had)`);
+  for (const { sandbox } of [first, second]) {
+    sandbox.child.kill('SIGTERM');
+    t.equal(await sandbox.ended, 0);
+  }
 });
 
 t.test('the other commands, beside a running server and alone', async (t) => {
@@ -309,9 +349,9 @@ async function gone(data: string): Promise<void> {
   await waitFor(() => postgresOf(data).length === 0);
 }
 
-async function waitFor(condition: () => boolean): Promise<void> {
+async function waitFor(condition: () => boolean | Promise<boolean>): Promise<void> {
   for (const until = Date.now() + 30_000; Date.now() < until; ) {
-    if (condition()) return;
+    if (await condition()) return;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   throw new Error('it did not come to pass within 30 s');

@@ -75,6 +75,8 @@ export interface SandboxOptions {
   readonly port?: number;
   /** Port of the mail catcher; any free one unless told. */
   readonly smtpPort?: number;
+  /** Where `smtpPort` cannot be had: any free one, rather than an error. */
+  readonly orAnySmtpPort?: boolean;
   /** Key and certificate of the mail catcher, PEM: with them it offers STARTTLS; without them it does not. */
   readonly smtpTls?: { readonly key: string; readonly cert: string };
   /** Base address of the server that WhatsApp's callbacks go to; without it none are made until it is set. */
@@ -130,6 +132,32 @@ export interface Sandbox {
   close(): Promise<void>;
 }
 
+/** Port of the mail catcher beside a server, where it can be had: one of those that a tenant's mail server may have. */
+export const usualSmtpPort = 2525;
+
+/** An address of the sandbox, and the variable that points a server at it. */
+export interface SandboxAddress {
+  /** The provider, for people. */
+  readonly name: string;
+  readonly variable: string;
+  readonly url: string;
+}
+
+/** Every address that a server can be pointed at: the providers', the mail catcher's last. */
+export function sandboxAddresses(sandbox: Sandbox): readonly SandboxAddress[] {
+  const { whatsappUrl, telegramUrl, twilioUrl, mailgunUrl, sendgridUrl, postmarkUrl, sesUrl, smtpUrl } = sandbox;
+  return [
+    { name: 'WhatsApp', variable: 'WHATSAPP_API_URL', url: whatsappUrl },
+    { name: 'Telegram', variable: 'TELEGRAM_API_URL', url: telegramUrl },
+    { name: 'Twilio', variable: 'TWILIO_API_URL', url: twilioUrl },
+    { name: 'Mailgun', variable: 'MAILGUN_API_URL', url: mailgunUrl },
+    { name: 'SendGrid', variable: 'SENDGRID_API_URL', url: sendgridUrl },
+    { name: 'Postmark', variable: 'POSTMARK_API_URL', url: postmarkUrl },
+    { name: 'Amazon SES', variable: 'SES_API_URL', url: sesUrl },
+    { name: 'mail catcher', variable: 'COMPANY_SMTP_URL', url: smtpUrl },
+  ];
+}
+
 const DEFAULT_MAX_RECORDS = 500_000;
 const MAX_RECORD_CHARACTERS = 128 * 1024 * 1024;
 const MAX_MAILS = 2_000;
@@ -172,6 +200,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const catcher = await startMailCatcher({
     host,
     port: options.smtpPort ?? 0,
+    orAnyPort: options.orAnySmtpPort ?? false,
     tls: options.smtpTls,
     behaviours,
     ring,

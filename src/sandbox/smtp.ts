@@ -9,6 +9,8 @@ import { compact, type Outcome, type Received, type ReceivedRing } from './recei
 export interface MailCatcherOptions {
   readonly host: string;
   readonly port: number;
+  /** Any free port where `port` cannot be had, rather than an error. */
+  readonly orAnyPort: boolean;
   /** Key and certificate, PEM; with them STARTTLS is offered and asked for before a login, without them it is not. */
   readonly tls?: { readonly key: string; readonly cert: string } | undefined;
   readonly behaviours: Behaviours;
@@ -38,7 +40,7 @@ function refusal(responseCode: number, message: string): Error {
  * `undelivered` refuse the recipient (550), `throttle` and `throttle-once` put it off (450, greylisting), `error` and
  * `error-once` put the mail off after its data (451), `hang-once` never answers it, `lose-answer-once` takes it and cuts
  * the connection.
- * @throws Error when the port cannot be had
+ * @throws Error when the port cannot be had, and no other one was allowed
  */
 export async function startMailCatcher(options: MailCatcherOptions): Promise<MailCatcher> {
   const catcher = new Catcher(options);
@@ -80,14 +82,22 @@ export async function startMailCatcher(options: MailCatcherOptions): Promise<Mai
       if (connection.session.id === session.id) connection._socket.destroy();
     }
   };
-  // A client that goes away in the middle is no trouble of the sandbox's.
-  server.on('error', (error: Error) => options.log(`sandbox: smtp: ${error.message}`));
-  await new Promise<void>((resolve, reject) => {
-    server.server.once('error', reject);
-    server.listen(options.port, options.host, () => {
-      server.server.off('error', reject);
-      resolve();
+  // A client that goes away in the middle is no trouble of the sandbox's; a port that cannot be had is the start's.
+  server.on('error', (error: Error) => {
+    if (server.server.listening) options.log(`sandbox: smtp: ${error.message}`);
+  });
+  const listen = (port: number) =>
+    new Promise<void>((resolve, reject) => {
+      server.server.once('error', reject);
+      server.listen(port, options.host, () => {
+        server.server.off('error', reject);
+        resolve();
+      });
     });
+  await listen(options.port).catch((error: NodeJS.ErrnoException) => {
+    // Taken, or kept from us: below 1024, or set aside by the system.
+    if (!options.orAnyPort || (error.code !== 'EADDRINUSE' && error.code !== 'EACCES')) throw error;
+    return listen(0);
   });
   const { port } = server.server.address() as AddressInfo;
   return {

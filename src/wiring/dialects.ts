@@ -23,6 +23,8 @@ export interface DialectParts {
   readonly receipts: ReceiptDoor | null;
   /** Null in a process that serves no sockets. Not started yet. */
   readonly gateway: Gateway | null;
+  /** The sandbox's mail catcher; null without a sandbox. */
+  readonly catcherUrl: string | null;
   /** Where the outside reaches the API. */
   readonly baseUrl: () => string;
 }
@@ -35,7 +37,7 @@ export function openDialects(core: Core, parts: DialectParts): Dialect[] {
     ...core,
     clock,
     gateway,
-    mail: companyMail(parts.config),
+    mail: companyMail(parts),
     servesRequests: receipts !== null,
     config: companyConfig(parts),
   });
@@ -62,8 +64,9 @@ function companyConfig({ config, storage }: DialectParts) {
   return { ...company, workspace: MAIN_WORKSPACE, jwtSecret, allowedOrigins: http.allowedOrigins, production };
 }
 
-/** The server that mails generated passwords; null without one. */
-function companyMail({ company: { smtpUrl } }: Config) {
+/** The server that mails generated passwords: the operator's, or else the sandbox's; null without one. */
+function companyMail({ config, catcherUrl }: DialectParts) {
+  const smtpUrl = config.company.smtpUrl ?? catcherUrl;
   if (smtpUrl === null) return null;
   try {
     return ownMail(smtpUrl, { newId: () => randomUUID().replaceAll('-', '') });

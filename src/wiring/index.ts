@@ -15,7 +15,7 @@ import { createMetrics } from '../platform/metrics.ts';
 import { withFigures } from '../platform/metrics-text.ts';
 import { startTelemetry } from '../platform/telemetry.ts';
 import { groupLag, projectorGroup } from '../readside/index.ts';
-import { type Sandbox, startSandbox } from '../sandbox/index.ts';
+import { type Sandbox, type SandboxAddress, sandboxAddresses, startSandbox, usualSmtpPort } from '../sandbox/index.ts';
 import { buildSdk } from '../sdk/build.ts';
 import { Closers } from './closers.ts';
 import { openCore } from './core.ts';
@@ -49,6 +49,8 @@ export interface Parley {
   /** The file of the secrets that were made at the first start; null when the environment gives all of them. */
   readonly secretsFile: string | null;
   readonly sandboxUrl: string | null;
+  /** What the sandbox emulates, and where; none without one. */
+  readonly sandboxAddresses: readonly SandboxAddress[];
   /** Resolves with what went wrong when a part of it cannot go on. */
   readonly failed: Promise<unknown>;
   /** Sends all sockets away, each told where to go on and a delay of its own, and takes them in again. */
@@ -121,6 +123,7 @@ async function wire(
   if (!roles.has('projector')) observeGroup(projectorGroup, ground, open, core);
 
   const gateway = roles.has('gateway') ? openGateway(ground, core) : null;
+  const spoken = { config, storage, providers, outbound, gateway, catcherUrl: sandbox?.smtpUrl ?? null, baseUrl };
   let dialects: Dialect[] = [];
   if (roles.has('api')) {
     const { db: read, dispatches: commands, workspaces } = core;
@@ -128,9 +131,9 @@ async function wire(
     const onReceipt = receiptCounter(metrics);
     const receipts = openReceipts({ read, commands, workspaces, projected, head, clock: systemClock, onReceipt });
     closers.add(() => receipts.stop());
-    dialects = openDialects(core, { config, storage, providers, outbound, receipts, gateway, baseUrl });
+    dialects = openDialects(core, { ...spoken, receipts });
   } else if (gateway) {
-    dialects = openDialects(core, { config, storage, providers, outbound, receipts: null, gateway, baseUrl });
+    dialects = openDialects(core, { ...spoken, receipts: null });
   }
   const stopGateway = gateway ? await startGateway(gateway, closers) : async () => {};
   if (gateway) parts.push(gateway.done);
@@ -176,6 +179,7 @@ async function wire(
     clusterDir: storage.clusterDir,
     secretsFile: storage.secrets.file,
     sandboxUrl: sandbox?.url ?? null,
+    sandboxAddresses: sandbox ? sandboxAddresses(sandbox) : [],
     failed: Promise.race(parts.map((part) => part.then(() => new Promise(() => {})))).catch((error: unknown) => error),
     drainSockets: async () => gateway?.drain(),
     close: () => closers.close(),
@@ -216,5 +220,6 @@ function threadData(
 function sandboxOptions(config: Config, logger: Logger): Parameters<typeof startSandbox>[0] {
   const { appSecret } = config.providers.whatsapp;
   const log = (text: string) => logger.warn({ part: 'sandbox' }, text);
-  return appSecret === null ? { log } : { log, whatsappAppSecret: appSecret };
+  const port = { smtpPort: usualSmtpPort, orAnySmtpPort: true };
+  return { ...port, log, ...(appSecret !== null && { whatsappAppSecret: appSecret }) };
 }

@@ -199,5 +199,12 @@ t.test('the mailbox keeps the newest, by number and by size', (t) => {
 
 t.test('a port that is taken is an error, and leaves nothing open', async (t) => {
   const sandbox = await start(t);
-  await t.rejects(startSandbox({ smtpPort: sandbox.smtp.port }), { code: 'EADDRINUSE' });
+  const smtpPort = sandbox.smtp.port;
+  const trouble: string[] = [];
+  const log = (text: string) => trouble.push(text);
+  await t.rejects(startSandbox({ smtpPort, log }), { code: 'EADDRINUSE' });
+  const other = await start(t, { smtpPort, orAnySmtpPort: true, log });
+  t.not(other.smtp.port, smtpPort, 'unless any other will do');
+  t.match((await say(other.smtp, ['QUIT']))[1], /^221 /);
+  t.same(trouble, []);
 });
