@@ -1,5 +1,4 @@
 /** What the feed through Kafka promises whatever its topic lacks, repeats or gets wrong (issue's list, design section 5). */
-import { Kafka, logLevel } from 'kafkajs';
 import t, { type Test } from 'tap';
 import { readCheckpoint, readGroup } from '../../src/feed/checkpoint.ts';
 import { partitionOfKey } from '../../src/feed/feed.ts';
@@ -11,29 +10,10 @@ import { appendSteps } from '../readside/platform.ts';
 import { kafkaForFile } from '../support/kafka/kafka-test.ts';
 import { profile, runLoad } from '../support/log-load.ts';
 import { type FeedProcess, startFeedProcess } from './feed-process.ts';
-import { consume, type KafkaGround, kafkaGround, write, writeMany } from './ground.ts';
+import { adminOf, consume, kafkaGround, write, writeMany } from './ground.ts';
 import { checkTally, openTally, reached, until } from './tally.ts';
 
 const brokers = await kafkaForFile();
-
-async function adminOf(t: Test, on: KafkaGround) {
-  const kafka = new Kafka({ brokers: [...on.options.brokers], logLevel: logLevel.NOTHING });
-  const admin = kafka.admin();
-  await admin.connect();
-  t.teardown(() => admin.disconnect());
-  return {
-    kafka,
-    admin,
-    /** Deletes all records that a topic has, of some partitions or all. */
-    async cut(partitions?: readonly number[]): Promise<void> {
-      const ends = (await admin.fetchTopicOffsets(on.topic)).filter(
-        ({ partition, high }) => (partitions?.includes(partition) ?? true) && high !== '0',
-      );
-      const upTo = ends.map(({ partition, high }) => ({ partition, offset: high }));
-      if (upTo.length > 0) await admin.deleteTopicRecords({ topic: on.topic, partitions: upTo });
-    },
-  };
-}
 
 /** Names of streams that are all in one partition. */
 function* streamsIn(partition: number, partitions: number, prefix: string): Generator<string> {

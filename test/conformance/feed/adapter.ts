@@ -2,10 +2,13 @@
 import type { Test } from 'tap';
 import type { EventCodec } from '../../../schemas/index.ts';
 import type { Feed } from '../../../src/feed/feed.ts';
+import type { OpenLog } from '../../feed/ground.ts';
 import type { Ground } from '../../readside/platform.ts';
 
 /** A log, and ways to its feed. */
 export interface FeedGround extends Ground {
+  /** Further handles of the log; they are closed when the test ends. */
+  readonly openLog: OpenLog;
   /** A further handle, as another process would have it. */
   feed(): Feed;
 }

@@ -156,11 +156,7 @@ async function failureTests(t: Test, adapter: FeedAdapter): Promise<void> {
     const before = consume(t, on.feed(), tally.consumer());
     await reached(on.pool, 'g', head);
     await before.stop();
-    await on.pool.query(
-      `INSERT INTO log.events
-        SELECT position + 1, gen_random_uuid(), at, 0, 0, 9, 'newer', 'ProfileChanged', '{}', meta FROM log.events`,
-    );
-    await on.pool.query('UPDATE log.head SET position = 2');
+    await settle(await on.openLog(newer), commitTo('newer'));
     const { done } = consume(t, on.feed(), tally.consumer());
     await t.rejects(done, UnknownEventError);
     t.equal(on.words.errors.filter((line) => line.startsWith('consumer g stops')).length, 1);
