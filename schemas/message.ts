@@ -78,7 +78,7 @@ export const messageEvents = {
 };
 
 const by = { by: id };
-/** UTF-16 units that a text may have; 0 or absent: no limit but the event's. */
+/** Characters, as code points, that a text may have; 0 or absent: no limit but the event's. */
 const maxTextUnits = z.int().min(0).exactOptional();
 
 /** Commands of a message. Each is judged against its room as well, which the door hands to the rules. */

@@ -8,12 +8,14 @@
  */
 
 export type { AccountState, Tier } from '../domain/account.ts';
+export { isLongerThan, type Problem, problemsIn, problemsOf } from '../domain/checks.ts';
 export type { ConnectorState } from '../domain/connector.ts';
 export type { DispatchState, DispatchStatus } from '../domain/dispatch.ts';
 export { DomainError, type ErrorCode, errorCatalogue } from '../domain/errors.ts';
 export { type Member, mayManage, memberOf } from '../domain/membership.ts';
 export { canSee, judgePost, type MessageBody, type MessageState } from '../domain/message.ts';
 export {
+  checkNotification,
   defaultNotificationSchedule,
   dueAt,
   type FallbackReason,
@@ -97,5 +99,6 @@ export {
   type WebhookChanges,
   WebhookCommands,
   type WebhookInput,
+  webhookProblems,
 } from './webhooks.ts';
 export { type AuthenticatedKey, type Changed, type IssuedKey, WorkspaceCommands } from './workspaces.ts';

@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { type EventData, event } from '../../schemas/index.ts';
+import { checkAll, type Problem, problemsOf } from '../domain/checks.ts';
 import { DomainError } from '../domain/errors.ts';
 import {
   checkEvents,
@@ -97,10 +98,8 @@ export class WebhookCommands {
   ): Promise<CreatedWebhook> {
     const { door, ids, sealer, guard, eventNames } = this.#options;
     const { url, events, customHeaders, roomFilters, meta } = input;
-    checkUrl(url, (host) => guard.forbids(host));
-    checkEvents(events, eventNames);
-    checkHeaders(customHeaders);
-    if (input.secret !== null) checkSecret(input.secret);
+    const given = { url, events, customHeaders, secret: input.secret };
+    checkAll(...checksOf(given, eventNames, (host) => guard.forbids(host)));
     const secret = input.secret ?? spelledSecret(options.secretBytes ?? randomBytes(32));
     return ids.next(workspace, 'webhook', async (id) => {
       const command = {
@@ -158,11 +157,9 @@ export class WebhookCommands {
     const { sealer, guard, eventNames } = this.#options;
     const { url, events, secret, customHeaders, roomFilters, meta, isActive } = changes;
     const known = await this.webhook(workspace, id);
-    if (url !== undefined) checkUrl(url, (host) => guard.forbids(host));
-    if (events !== undefined) checkEvents(events, eventNames);
-    if (secret !== undefined) checkSecret(secret);
     const headers = customHeaders && merged(customHeaders, this.openHeaders(known));
-    if (headers) checkHeaders(headers);
+    const given = { url, events, customHeaders: headers, secret };
+    checkAll(...checksOf(given, eventNames, (host) => guard.forbids(host)));
     return this.#execute(actor, workspace, id, {
       command: 'ChangeWebhook',
       workspace,
@@ -270,6 +267,30 @@ export class WebhookCommands {
       if (!(error instanceof DomainError) || error.code !== 'not-found') throw error;
     }
   }
+}
+
+/** What may be judged of a webhook; what is not there is not. */
+interface JudgedWebhook {
+  readonly url?: string | undefined;
+  readonly events?: readonly string[] | undefined;
+  readonly customHeaders?: Readonly<Record<string, string>> | null | undefined;
+  readonly secret?: string | null | undefined;
+}
+
+function* checksOf(
+  { url, events, customHeaders, secret }: JudgedWebhook,
+  eventNames: ReadonlySet<string>,
+  forbids: (host: string) => boolean,
+): Generator<() => void> {
+  if (url !== undefined) yield () => checkUrl(url, forbids);
+  if (events !== undefined) yield () => checkEvents(events, eventNames);
+  if (customHeaders) yield () => checkHeaders(customHeaders);
+  if (secret != null) yield () => checkSecret(secret);
+}
+
+/** What is wrong with the fields of a webhook that are there, but for targets that the process forbids. */
+export function webhookProblems(given: JudgedWebhook, eventNames: ReadonlySet<string>): readonly Problem[] {
+  return problemsOf(checksOf(given, eventNames, () => false));
 }
 
 function spelledSecret(bytes: Buffer): string {

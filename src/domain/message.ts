@@ -8,6 +8,7 @@ import {
   SERVICE_ACCOUNT,
 } from '../../schemas/index.ts';
 import type { Aggregate } from './aggregate.ts';
+import { isLongerThan } from './checks.ts';
 import { DomainError } from './errors.ts';
 import { memberOf } from './membership.ts';
 import type { RoomState } from './room.ts';
@@ -140,7 +141,9 @@ function checkContent(body: MessageBody, maxTextUnits = 0): void {
       : body.kind === 'action'
         ? [body.text, ...body.actions]
         : [body.text];
-  if (maxTextUnits > 0 && texts.some((text) => text.length > maxTextUnits)) throw new DomainError('content-too-long');
+  if (maxTextUnits > 0 && texts.some((text) => isLongerThan(text, maxTextUnits))) {
+    throw new DomainError('content-too-long');
+  }
 }
 
 /**

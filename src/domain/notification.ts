@@ -1,6 +1,7 @@
 import { type EventData, event } from '../../schemas/index.ts';
 import type { Aggregate } from './aggregate.ts';
 import { given } from './changes.ts';
+import { checkAll, isLongerThan } from './checks.ts';
 import { DomainError } from './errors.ts';
 
 /** How a notification is meant to leave. */
@@ -145,8 +146,11 @@ export const notification: Aggregate<NotificationState, NotificationCommand> = {
     if (command.command === 'AcceptNotification') {
       if (state.status !== 'none') throw new DomainError('already-exists');
       const { command: _, now, ...data } = command;
-      check(data, data.type, data.room);
-      checkTime(data.scheduledFor, now);
+      const { type, room, scheduledFor } = data;
+      checkAll(
+        () => checkNotification(data, type, room),
+        () => checkTime(scheduledFor, now),
+      );
       return [event('NotificationAccepted', data)];
     }
     if (state.status === 'none') throw new DomainError('not-found');
@@ -158,8 +162,10 @@ export const notification: Aggregate<NotificationState, NotificationCommand> = {
         if (status !== 'pending') throw wrongState(status, 'changed while it is pending');
         const wanted = given(changes);
         if (Object.keys(wanted).length === 0) return [];
-        check({ ...state, ...wanted }, state.type, state.room);
-        if (wanted.scheduledFor !== undefined) checkTime(wanted.scheduledFor, now);
+        checkAll(
+          () => checkNotification({ ...state, ...wanted }, state.type, state.room),
+          () => checkTime(wanted.scheduledFor ?? null, now),
+        );
         return [event('NotificationChanged', { ...ref, ...wanted })];
       }
       case 'StartNotification':
@@ -308,35 +314,54 @@ function checkTime(scheduledFor: number | null, now: number): void {
   if (scheduledFor !== null && scheduledFor <= now) throw invalid('scheduled_for', 'must be in the future');
 }
 
-function check(content: NotificationContent, type: NotificationType, room: number | null): void {
-  if (content.content.trim() === '') throw invalid('content', 'Content cannot be empty');
-  checkSubject('subject', content.subject);
-  const { email, fallback, recipients } = content;
-  switch (type) {
-    case 'email':
-      if (content.subject === null || content.subject.trim() === '')
-        throw invalid('subject', 'required for an email notification');
-      if (email === null) throw invalid('to_email', 'required for an email notification');
-      checkMail('to_email', email);
-      break;
-    case 'websocket':
-      if (room === null && !fallback?.enabled) throw invalid('room_id', 'room_id or email_fallback is required');
-      if (fallback !== null) checkFallback(fallback, content.subject);
-      break;
-    case 'webhook':
-      if (recipients.length === 0) throw invalid('recipients', 'required for a webhook notification');
-      if (recipients.length > notificationLimits.recipients)
-        throw invalid('recipients', `more than ${notificationLimits.recipients}`);
-      checkLength('recipients', recipients);
-      if (new Set(recipients).size < recipients.length) throw invalid('recipients', 'a URL is named twice');
-  }
+/** Judges what a notification is made of, but its time. Throws DomainError `value-invalid` for all that is wrong. */
+export function checkNotification(
+  content: Omit<NotificationContent, 'provider'>,
+  type: NotificationType,
+  room: number | null,
+): void {
+  const { subject, email, fallback, recipients } = content;
+  const checks: Readonly<Record<NotificationType, readonly (() => void)[]>> = {
+    email: [
+      () => {
+        if (subject === null || subject.trim() === '') throw invalid('subject', 'required for an email notification');
+      },
+      () => {
+        if (email === null) throw invalid('to_email', 'required for an email notification');
+        checkMail('to_email', email);
+      },
+    ],
+    websocket: [() => checkReach(room, fallback, subject)],
+    webhook: [() => checkRecipients(recipients)],
+  };
+  checkAll(
+    () => {
+      if (content.content.trim() === '') throw invalid('content', 'Content cannot be empty');
+    },
+    () => checkSubject('subject', subject),
+    ...checks[type],
+  );
 }
 
-function checkFallback(fallback: NonNullable<NotificationContent['fallback']>, subject: string | null): void {
-  checkMail('email_fallback.to_email', fallback);
-  checkSubject('email_fallback.subject', fallback.subject);
-  if (fallback.enabled && (fallback.subject ?? subject ?? '').trim() === '')
-    throw invalid('email_fallback.subject', 'an email needs a subject: here or on the notification');
+function checkReach(room: number | null, fallback: NotificationContent['fallback'], subject: string | null): void {
+  if (room === null && !fallback?.enabled) throw invalid('room_id', 'room_id or email_fallback is required');
+  if (fallback === null) return;
+  checkAll(
+    () => checkMail('email_fallback.to_email', fallback),
+    () => checkSubject('email_fallback.subject', fallback.subject),
+    () => {
+      if (fallback.enabled && (fallback.subject ?? subject ?? '').trim() === '')
+        throw invalid('email_fallback.subject', 'an email needs a subject: here or on the notification');
+    },
+  );
+}
+
+function checkRecipients(recipients: readonly string[]): void {
+  if (recipients.length === 0) throw invalid('recipients', 'required for a webhook notification');
+  if (recipients.length > notificationLimits.recipients)
+    throw invalid('recipients', `more than ${notificationLimits.recipients}`);
+  checkLength('recipients', recipients);
+  if (new Set(recipients).size < recipients.length) throw invalid('recipients', 'a URL is named twice');
 }
 
 function checkMail(field: string, { to, cc, bcc }: { to: string[]; cc: string[]; bcc: string[] }): void {
@@ -353,6 +378,6 @@ function checkLength(field: string, targets: readonly string[]): void {
 }
 
 function checkSubject(field: string, subject: string | null): void {
-  if (subject !== null && subject.length > notificationLimits.subjectCharacters)
+  if (subject !== null && isLongerThan(subject, notificationLimits.subjectCharacters))
     throw invalid(field, `longer than ${notificationLimits.subjectCharacters} characters`);
 }

@@ -169,7 +169,7 @@ function nested(env: Environment, warnings: readonly string[]) {
       messagesPerHour: env.CHATAPI_MESSAGE_RATE_LIMIT,
       notificationsPerHour: env.CHATAPI_NOTIFICATION_RATE_LIMIT,
       maxMembers: env.CHATAPI_MAX_MEMBERS,
-      maxContentUnits: env.CHATAPI_MAX_CONTENT,
+      maxContentCharacters: env.CHATAPI_MAX_CONTENT,
       maxConnections: env.CHATAPI_MAX_CONNECTIONS,
       framesPerMinute: env.CHATAPI_FRAME_RATE_LIMIT,
     },

@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { DomainError, type ErrorCode } from '../../commands/index.ts';
+import { DomainError, type ErrorCode, problemsIn } from '../../commands/index.ts';
 import { clientFault, isStorageAway, secondsUntil, sendRefusal } from '../faults.ts';
 
 /** Machine codes of the dialect and the status each goes with (sheet, section 3). */
@@ -149,7 +149,7 @@ function domainError(error: DomainError, now: number): WireError {
     case 'content-too-long':
       return new WireError(code, text, { errors: [{ field: 'content', message: 'Content is too long' }] });
     case 'value-invalid':
-      return invalidField(fieldName(error.details?.field), error.message);
+      return invalid(...problemsIn(error).map(({ field, message }) => ({ field: fieldName(field), message })));
     case 'wrong-state':
       return new WireError(code, error.message);
     case 'too-large':
@@ -164,8 +164,8 @@ function domainError(error: DomainError, now: number): WireError {
 }
 
 /** The rules' names of fields, as the wire has them. */
-function fieldName(field: unknown): string {
-  return field === 'account' ? 'user_id' : String(field ?? 'body');
+function fieldName(field: string): string {
+  return field === 'account' ? 'user_id' : field;
 }
 
 /** The same request can be tried again at `retryAt`, a second from now unless told. */

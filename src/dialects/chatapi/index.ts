@@ -11,7 +11,8 @@
  *
  * The socket promises what the gateway does: what happens in a user's rooms in the order of the log, on from any position,
  * each frame with the position up to which everything was sent; what a key may no more, its sockets do no more. What clients
- * send is handled in the order in which it came, and refused by an `error` frame, never by closing a socket that was opened.
+ * send is handled in the order in which it came, and refused by an `error` frame; a socket that was opened is closed where a
+ * frame is binary (1003) or above 64 KiB (1009), and where its key has ended (4001).
  *
  * Limits: bodies by the host's limit, names and texts by `wire.ts`, requests, members, contents, sockets and their frames by
  * the configuration; 64 frames of a socket that wait; 10 s for the key of a socket.

@@ -11,9 +11,10 @@ import {
   queryFlag,
   queryOf,
   queryText,
+  rangeAsked,
   rangeQuery,
+  readAll,
   sortAsked,
-  timeAsked,
   waitForRows,
 } from './reading.ts';
 import { nameOf, type Renderer } from './rendering.ts';
@@ -39,7 +40,7 @@ const filterQuery = listQuery(columns).extend({
 export function messageRoutes(app: FastifyInstance, context: Context, render: Renderer): void {
   const { spelling, options } = context;
   const { messages, rooms, people, db, freshness, config } = options;
-  const maxTextUnits = config.maxContentUnits;
+  const maxTextUnits = config.maxContentCharacters;
 
   addRoute(app, context, {
     method: 'POST',
@@ -54,10 +55,18 @@ export function messageRoutes(app: FastifyInstance, context: Context, render: Re
     refusals: [400, 403, 404],
     async handler(request, reply) {
       const keyed = keyedBy(request, 'POST /messages');
-      const posted = await sendMessage(context, callerOf(request), wire.readBody(wire.sendBody, request.body), keyed);
+      const caller = callerOf(request);
+      const posted = await sendMessage(context, caller, wire.readBody(wire.sendBody, request.body), keyed);
       const { state, sender, position } = posted;
       tellPosition(reply, position);
       reply.code(201);
+      if (!state.exists) {
+        // What the key made was erased since: what still stands of it, the rows have.
+        await waitForRows(freshness, caller, reply);
+        const tombstone = await findMessage(db, caller.workspace, posted.message);
+        if (!tombstone) throw notFound('Message');
+        return render.one(render.message(tombstone));
+      }
       const name = sender === null ? null : nameOf(sender);
       return render.one(render.writtenMessage(state, name, state.sender !== 0 && sender === null));
     },
@@ -85,10 +94,7 @@ export function messageRoutes(app: FastifyInstance, context: Context, render: Re
     query: filterQuery.extend({ q: z.string().min(1).describe('A part of the content, whatever its case') }),
     answers: { 200: wire.list(wire.messageShown) },
     refusals: [403, 404],
-    handler(request, reply) {
-      if (!queryText(queryOf(request), 'q')) throw invalidField('q', 'Field required');
-      return listed(request, reply, 'q');
-    },
+    handler: (request, reply) => listed(request, reply, 'q'),
   });
 
   addRoute(app, context, {
@@ -155,11 +161,20 @@ export function messageRoutes(app: FastifyInstance, context: Context, render: Re
     },
   });
 
-  async function listed(request: FastifyRequest, reply: Parameters<typeof waitForRows>[2], searchName: string) {
+  async function listed(request: FastifyRequest, reply: Parameters<typeof waitForRows>[2], searchName: 'search' | 'q') {
     const caller = callerOf(request);
     const query = queryOf(request);
-    const page = pageAsked(query);
-    const filter = filterOf(query, caller, queryText(query, searchName));
+    const { page, ...asked } = readAll({
+      page: () => pageAsked(query),
+      sorted: () => sortAsked(query, columns),
+      room: () => queryText(query, 'room_id'),
+      type: () => queryText(query, 'message_type'),
+      sender: () => queryText(query, 'sender_id'),
+      range: () => rangeAsked(query),
+      deletedToo: () => queryFlag(query, 'include_deleted'),
+      search: () => (searchName === 'q' ? requiredText(query, 'q') : queryText(query, searchName)),
+    });
+    const filter = filterOf(asked, caller);
     const [room] = filter.rooms ?? [];
     if (room !== undefined) await orNotFound('Room', rooms.readable(caller.actor, room));
     await waitForRows(freshness, caller, reply);
@@ -171,28 +186,40 @@ export function messageRoutes(app: FastifyInstance, context: Context, render: Re
     );
   }
 
-  /** The filter a query asks for. Throws 422, and 404 for ids that are none. */
-  function filterOf(query: Query, { workspace, account }: Caller, search: string | undefined): MessageFilter {
-    const { sort = 'posted', order } = sortAsked(query, columns);
-    const room = queryText(query, 'room_id');
-    const type = queryText(query, 'message_type');
-    const sender = queryText(query, 'sender_id');
-    const fromMs = timeAsked(query, 'start_date');
-    const toMs = timeAsked(query, 'end_date');
+  /** The filter that is asked for. Throws 404 for ids that are none. */
+  function filterOf(asked: AskedFilter, { workspace, account }: Caller): MessageFilter {
+    const { room, type, sender, search, range } = asked;
+    const { sort = 'posted', order } = asked.sorted;
     return {
       workspace,
       viewer: account,
       sort,
       order,
-      deletedToo: queryFlag(query, 'include_deleted') ?? false,
+      deletedToo: asked.deletedToo ?? false,
       ...(room !== undefined && { rooms: [known(spelling.readRoom(workspace, room), 'Room')] }),
       ...(type !== undefined && { types: [type] }),
       ...(sender !== undefined && { sender: known(spelling.readSender(workspace, sender), 'User') }),
       ...(search !== undefined && { search }),
-      ...(fromMs !== undefined && { fromMs }),
-      ...(toMs !== undefined && { toMs }),
+      ...range,
     };
   }
+}
+
+/** What a query for messages says, beside its page. */
+interface AskedFilter {
+  readonly sorted: ReturnType<typeof sortAsked<NonNullable<MessageFilter['sort']>>>;
+  readonly room: string | undefined;
+  readonly type: string | undefined;
+  readonly sender: string | undefined;
+  readonly range: ReturnType<typeof rangeAsked>;
+  readonly deletedToo: boolean | undefined;
+  readonly search: string | undefined;
+}
+
+function requiredText(query: Query, name: string): string {
+  const value = queryText(query, name);
+  if (!value) throw invalidField(name, 'Field required');
+  return value;
 }
 
 /** The message that the path names. */

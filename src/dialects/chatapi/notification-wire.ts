@@ -1,8 +1,16 @@
 /** The shapes on the wire of notifications (sheet, section 10); see `wire.ts`. */
 import { z } from 'zod';
 import { notificationPriorities, notificationStatuses, notificationTypes } from '../../../schemas/index.ts';
-import { emailAddress, emailProviderConfigShape, notificationLimits } from '../../commands/index.ts';
-import { anyMeta, count, flag, id, meta, text, time, words } from './wire.ts';
+import {
+  checkNotification,
+  emailAddress,
+  emailProviderConfigShape,
+  notificationLimits,
+  problemsOf,
+} from '../../commands/index.ts';
+import type { FieldProblem } from './errors.ts';
+import { contentOf, senderProblems } from './notification-reading.ts';
+import { anyMeta, count, flag, id, judged, meta, text, time, words } from './wire.ts';
 
 const required = (error: string) => (issue: { readonly input?: unknown }) =>
   issue.input === undefined ? 'Field required' : error;
@@ -28,12 +36,13 @@ const fallback = z.object(
 );
 const moment = z.iso.datetime({ offset: true, local: true, error: 'Must be a time of ISO 8601' });
 
-/** The fields of a notification. `smtpPorts`: of a mail server that it names. */
-export function notificationBodies(smtpPorts: readonly number[]) {
+/** The fields of a notification that may be changed. */
+function changeable(smtpPorts: readonly number[]) {
   const provider = emailProviderConfigShape(smtpPorts)
     .and(z.object({ default_from_email: emailAddress.nullish() }))
     .describe('For this one notification; no answer shows its secrets');
-  const fields = {
+  return z.object({
+    content: content.optional(),
     subject: subject.nullish().describe('Required for email'),
     to_email: toEmail.nullish().describe('Required for email'),
     from_email: emailAddress.nullish().describe("Default: the provider's"),
@@ -50,21 +59,39 @@ export function notificationBodies(smtpPorts: readonly number[]) {
       .optional()
       .describe('Default 3'),
     meta: meta.nullish(),
-  };
-  const room = z.string({ error: 'Must be a UUID' });
-  return {
-    create: z.object({
-      type,
-      content,
-      ...fields,
-      room_id: room.nullish().describe('For websocket'),
-    }),
-    change: z.object({ content: content.optional(), ...fields }),
-  };
+  });
+}
+
+const room = z.string({ error: 'Must be a UUID' });
+
+/** The fields of a notification. `smtpPorts`: of a mail server that it names. */
+export function notificationBodies(smtpPorts: readonly number[]) {
+  const change = changeable(smtpPorts);
+  const created = z.object({ type, ...change.shape, content, room_id: room.nullish().describe('For websocket') });
+  return { create: judged(created, judge), change };
+}
+
+type Given = Partial<NotificationFields> & {
+  readonly type?: z.output<typeof type> | undefined;
+  readonly room_id?: string | null | undefined;
+};
+
+/** The rules' word where some fields are not well-formed; where all are, and somebody sends it, the commands judge them. */
+function judge(body: Given, wrong: ReadonlySet<string>): readonly FieldProblem[] {
+  // What is not well-formed counts as there: it is told of already.
+  const stood = (name: 'subject' | 'content') => (wrong.has(name) ? '-' : (body[name] ?? null));
+  const content = { ...contentOf(body), subject: stood('subject'), content: stood('content') ?? '' };
+  const reaches = body.room_id || wrong.has('type') || wrong.has('room_id') || wrong.has('email_fallback');
+  const { type = 'websocket' } = body;
+  const isSenderOpen =
+    body.from_email != null || ['type', 'from_email', 'email_fallback'].some((each) => wrong.has(each));
+  const unsent = isSenderOpen ? [] : senderProblems(type, content, content.provider);
+  if (wrong.size === 0 && unsent.length === 0) return [];
+  return [...problemsOf([() => checkNotification(content, type, reaches ? 0 : null)]), ...unsent];
 }
 
 /** What may be given of a notification. */
-export type NotificationFields = z.output<ReturnType<typeof notificationBodies>['change']>;
+export type NotificationFields = z.output<ReturnType<typeof changeable>>;
 
 const shownAddresses = z.union([z.string(), z.array(z.string())]);
 const shownMail = {

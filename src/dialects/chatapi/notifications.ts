@@ -7,17 +7,11 @@ import {
   type NotificationFilter,
 } from '../../../projections/notifications/queries.ts';
 import { notificationPriorities, notificationStatuses, notificationTypes } from '../../../schemas/index.ts';
-import {
-  type Changed,
-  emailAddressPattern,
-  type NotificationChanges,
-  type NotificationInput,
-  type NotificationState,
-  type OneOffProvider,
-} from '../../commands/index.ts';
+import type { Changed, NotificationInput, NotificationState } from '../../commands/index.ts';
 import { type Context, keyedBy, known, orNotFound } from './context.ts';
 import { callerOf } from './credentials.ts';
-import { invalidField, notFound } from './errors.ts';
+import { invalid, notFound } from './errors.ts';
+import { changesOf, contentOf } from './notification-reading.ts';
 import { showAnalytics, showAttempt, showNotification, writtenNotification } from './notification-rendering.ts';
 import * as shapes from './notification-wire.ts';
 import {
@@ -26,10 +20,12 @@ import {
   type Query,
   queryOf,
   queryText,
+  rangeAsked,
   rangeQuery,
+  readAll,
   sortAsked,
-  timeAsked,
   waitForRows,
+  wordAsked,
 } from './reading.ts';
 import type { Renderer } from './rendering.ts';
 import { addRoute, param, tellPosition } from './routes.ts';
@@ -47,7 +43,6 @@ const columns = {
   status: 'status',
 } as const satisfies Readonly<Record<string, NonNullable<NotificationFilter['sort']>>>;
 const typeQuery = z.enum(notificationTypes).optional();
-const defaultMaxRetries = 3;
 
 /** Routes of the sheet's section 10. */
 export function notificationRoutes(app: FastifyInstance, context: Context, render: Renderer): void {
@@ -74,7 +69,7 @@ export function notificationRoutes(app: FastifyInstance, context: Context, rende
       const input: NotificationInput = {
         type,
         room: room ? known(spelling.readRoom(workspace, room), 'Room') : null,
-        ...contentOf(body, type),
+        ...contentOf(body),
         content,
       };
       const { state, position } = await orNotFound('Room', notifications.accept(actor, input, keyed));
@@ -102,12 +97,16 @@ export function notificationRoutes(app: FastifyInstance, context: Context, rende
     async handler(request, reply) {
       const caller = callerOf(request);
       const query = queryOf(request);
-      const page = pageAsked(query);
-      const { sort = 'created', order } = sortAsked(query, columns);
-      const status = wordAsked(query, 'status', notificationStatuses);
-      const priority = wordAsked(query, 'priority', notificationPriorities);
+      const { page, sorted, status, priority, asked } = readAll({
+        page: () => pageAsked(query),
+        sorted: () => sortAsked(query, columns),
+        status: () => wordAsked(query, 'status', notificationStatuses),
+        priority: () => wordAsked(query, 'priority', notificationPriorities),
+        asked: () => readFilter(query),
+      });
+      const { sort = 'created', order } = sorted;
       const filter = {
-        ...filterOf(query, caller.workspace),
+        ...filterOf(asked, caller.workspace),
         sort,
         order,
         ...(status !== undefined && { status }),
@@ -143,7 +142,7 @@ export function notificationRoutes(app: FastifyInstance, context: Context, rende
       const caller = callerOf(request);
       const query = queryOf(request);
       const { start_date = query.date_from, end_date = query.date_to } = query;
-      const filter = filterOf({ ...query, start_date, end_date }, caller.workspace);
+      const filter = filterOf(readFilter({ ...query, start_date, end_date }), caller.workspace);
       await waitForRows(freshness, caller, reply);
       return render.one(showAnalytics(await countNotifications(db, filter)));
     },
@@ -190,22 +189,30 @@ export function notificationRoutes(app: FastifyInstance, context: Context, rende
     },
   });
 
-  for (const [method, path] of [
-    ['DELETE', one],
-    ['POST', `${one}/cancel`],
-  ] as const)
-    addRoute(app, context, {
-      method,
-      path,
-      summary: 'Cancel a notification',
-      description: 'While it is pending.',
-      tags,
-      access,
-      answers: { 200: wire.one(shapes.notificationShown) },
-      refusals: [400, 404],
-      handler: (request, reply) =>
-        changed(reply, notifications.cancel(callerOf(request).actor, notificationOfPath(context, request))),
-    });
+  const cancelling = { summary: 'Cancel a notification', tags, access, refusals: [400, 404] };
+  const cancel = (request: FastifyRequest) =>
+    notifications.cancel(callerOf(request).actor, notificationOfPath(context, request));
+
+  addRoute(app, context, {
+    ...cancelling,
+    method: 'DELETE',
+    path: one,
+    description: 'While it is pending. It stays, cancelled.',
+    answers: { 204: wire.nothing },
+    async handler(request, reply) {
+      tellPosition(reply, (await orNotFound('Notification', cancel(request))).position);
+      return reply.code(204).send();
+    },
+  });
+
+  addRoute(app, context, {
+    ...cancelling,
+    method: 'POST',
+    path: `${one}/cancel`,
+    description: 'While it is pending.',
+    answers: { 200: wire.one(shapes.notificationShown) },
+    handler: (request, reply) => changed(reply, cancel(request)),
+  });
 
   addRoute(app, context, {
     method: 'POST',
@@ -226,20 +233,24 @@ export function notificationRoutes(app: FastifyInstance, context: Context, rende
     return render.one(writtenNotification(spelling, state));
   }
 
-  /** What lists and counts are narrowed by. Throws 422, and 404 for a room that is none of the client's. */
-  function filterOf(query: Query, workspace: number): NotificationFilter {
-    const type = wordAsked(query, 'type', notificationTypes);
-    const room = queryText(query, 'room_id');
-    const fromMs = timeAsked(query, 'start_date');
-    const toMs = timeAsked(query, 'end_date');
+  /** What lists and counts are narrowed by. Throws 404 for a room that is none of the client's. */
+  function filterOf({ type, room, range }: ReturnType<typeof readFilter>, workspace: number): NotificationFilter {
     return {
       workspace,
       ...(type !== undefined && { type }),
       ...(room !== undefined && { room: known(spelling.readRoom(workspace, room), 'Room') }),
-      ...(fromMs !== undefined && { fromMs }),
-      ...(toMs !== undefined && { toMs }),
+      ...range,
     };
   }
+}
+
+/** What lists and counts are asked to be narrowed by. Throws 422. */
+function readFilter(query: Query) {
+  return readAll({
+    type: () => wordAsked(query, 'type', notificationTypes),
+    room: () => queryText(query, 'room_id'),
+    range: () => rangeAsked(query),
+  });
 }
 
 /** The notification that the path names. */
@@ -249,102 +260,10 @@ function notificationOfPath({ spelling }: Context, request: FastifyRequest): str
   return id;
 }
 
-function wordAsked<T extends string>(query: Query, name: string, words: readonly T[]): T | undefined {
-  const given = queryText(query, name);
-  const word = words.find((each) => each === given);
-  if (given !== undefined && word === undefined) throw invalidField(name, `Must be one of ${words.join(', ')}`);
-  return word;
-}
-
 /** A notification stays what and where it is: what is given of that must be as it is. */
 function refuseMoved(body: unknown, state: NotificationState, room: string | null): void {
   const { type = state.type, room_id = room } = (body ?? {}) as { type?: unknown; room_id?: unknown };
-  if (type !== state.type) throw invalidField('type', 'Cannot be changed');
-  if (room_id !== room) throw invalidField('room_id', 'Cannot be changed');
-}
-
-type Content = Omit<NotificationInput, 'type' | 'room' | 'content'>;
-
-/** What the fields of a new notification say. */
-function contentOf(body: shapes.NotificationFields, type: NotificationInput['type']): Content {
-  const mails = mailsOf(body, null);
-  return {
-    subject: body.subject ?? null,
-    ...mails,
-    recipients: body.recipients ?? [],
-    priority: body.priority ?? 'normal',
-    scheduledFor: timeOf(body.scheduled_for) ?? null,
-    provider: body.provider_config ? providerOf(body.provider_config, type, mails) : null,
-    maxRetries: body.max_retry_attempts ?? defaultMaxRetries,
-    meta: body.meta ?? null,
-  };
-}
-
-/** What the fields given change. */
-function changesOf(body: shapes.NotificationFields, state: NotificationState): NotificationChanges {
-  const { subject, content, recipients, priority, max_retry_attempts: maxRetries, meta, provider_config } = body;
-  const mails = mailsOf(body, state);
-  const provider = provider_config && providerOf(provider_config, state.type, mails);
-  return {
-    ...(subject !== undefined && { subject }),
-    ...(content !== undefined && { content }),
-    ...(mails.email !== state.email && { email: mails.email }),
-    ...(mails.fallback !== state.fallback && { fallback: mails.fallback }),
-    ...(recipients != null && { recipients }),
-    ...(priority !== undefined && { priority }),
-    ...(body.scheduled_for !== undefined && { scheduledFor: timeOf(body.scheduled_for) ?? null }),
-    ...(maxRetries !== undefined && { maxRetries }),
-    ...(meta !== undefined && { meta }),
-    ...(provider !== undefined && { provider }),
-  };
-}
-
-type Mails = Pick<NotificationInput, 'email' | 'fallback'>;
-type FallbackFields = NonNullable<shapes.NotificationFields['email_fallback']>;
-
-/** The mails that the fields describe; what is not given stays as it was. */
-function mailsOf(body: shapes.NotificationFields, before: Mails | null): Mails {
-  const known = before?.email;
-  const { to_email: to = known?.to, from_email: from = known?.from, reply_to: replyTo = known?.replyTo } = body;
-  const { cc = known?.cc, bcc = known?.bcc, email_fallback: given } = body;
-  const named = [body.to_email, body.from_email, body.reply_to, body.cc, body.bcc].some((each) => each !== undefined);
-  const email = to ? { to, from: from ?? null, replyTo: replyTo ?? null, cc: cc ?? [], bcc: bcc ?? [] } : null;
-  return {
-    email: named || before === null ? email : before.email,
-    fallback: given === undefined ? (before?.fallback ?? null) : given && fallbackOf(given, body.from_email ?? null),
-  };
-}
-
-function fallbackOf(given: FallbackFields, from: string | null): NonNullable<NotificationInput['fallback']> {
-  return {
-    enabled: given.enabled ?? true,
-    to: given.to_email,
-    subject: given.subject ?? null,
-    content: given.content ?? null,
-    from: given.from_email ?? from,
-    replyTo: given.reply_to ?? null,
-    cc: given.cc ?? [],
-    bcc: given.bcc ?? [],
-  };
-}
-
-/** The provider of one notification, and who sends by it. Throws 422 where nobody is named. */
-function providerOf(
-  given: NonNullable<shapes.NotificationFields['provider_config']>,
-  type: NotificationInput['type'],
-  { email, fallback }: Mails,
-): OneOffProvider {
-  const { default_from_email: named, ...config } = given;
-  const user = config.provider_type === 'smtp' && emailAddressPattern.test(config.username) ? config.username : null;
-  const from = named ?? user;
-  const sender = type === 'email' ? email?.from : fallback?.from;
-  if (from === null && sender == null)
-    throw invalidField('from_email', 'Required with a provider_config that names no default_from_email');
-  return { config, from };
-}
-
-/** Milliseconds of a time; without a zone it is UTC. */
-function timeOf(text: string | null | undefined): number | null | undefined {
-  if (text === null || text === undefined) return text;
-  return Date.parse(/(?:[Zz]|[+-]\d{2}:?\d{2})$/.test(text) ? text : `${text}Z`);
+  const moved = { type: type !== state.type, room_id: room_id !== room };
+  const fields = Object.entries(moved).flatMap(([field, isMoved]) => (isMoved ? [field] : []));
+  if (fields.length > 0) throw invalid(...fields.map((field) => ({ field, message: 'Cannot be changed' })));
 }

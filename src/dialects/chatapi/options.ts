@@ -34,8 +34,8 @@ export interface ChatApiConfig {
   readonly notificationsPerHour: number;
   /** `max_members` of a room made without one. */
   readonly maxMembers: number;
-  /** UTF-16 units of a message's content. */
-  readonly maxContentUnits: number;
+  /** Characters of a message's content, as code points. */
+  readonly maxContentCharacters: number;
   /** Sockets that a client may have open, in all processes. */
   readonly maxConnections: number;
   /** Frames that a socket may send, a minute. */

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import * as fresh from '../freshness.ts';
 import { moment, readTime } from '../times.ts';
 import type { Caller } from './credentials.ts';
-import { invalidField, WireError } from './errors.ts';
+import { type FieldProblem, invalid, invalidField, WireError } from './errors.ts';
 import type { ChatApiOptions } from './options.ts';
 
 const defaultSize = 20;
@@ -45,6 +45,25 @@ export type Query = Readonly<Record<string, string | string[] | undefined>>;
 /** The query of a request. */
 export function queryOf(request: FastifyRequest): Query {
   return request.query as Query;
+}
+
+type Readers = Readonly<Record<string, () => unknown>>;
+type Read<R extends Readers> = { readonly [K in keyof R]: ReturnType<R[K]> };
+
+/** What each of the readers answers. Throws one 422 with every field that they refuse; other refusals at once. */
+export function readAll<R extends Readers>(readers: R): Read<R> {
+  const problems: FieldProblem[] = [];
+  const answers: Record<string, unknown> = {};
+  for (const [name, reader] of Object.entries(readers)) {
+    try {
+      answers[name] = reader();
+    } catch (error) {
+      if (!(error instanceof WireError) || error.errors === undefined) throw error;
+      problems.push(...error.errors);
+    }
+  }
+  if (problems.length > 0) throw invalid(...problems);
+  return answers as Read<R>;
 }
 
 /** A parameter; undefined when it is not there. Throws 422 when it is there twice. */
@@ -90,8 +109,10 @@ export interface AskedPage {
 
 /** The page a query asks for. Throws 422. */
 export function pageAsked(query: Query): AskedPage {
-  const page = queryNumber(query, 'page', { min: 1, fallback: 1 });
-  const size = queryNumber(query, 'size', { min: 1, max: maxSize, fallback: defaultSize });
+  const { page, size } = readAll({
+    page: () => queryNumber(query, 'page', { min: 1, fallback: 1 }),
+    size: () => queryNumber(query, 'size', { min: 1, max: maxSize, fallback: defaultSize }),
+  });
   return { page, size, limit: size, offset: (page - 1) * size };
 }
 
@@ -106,17 +127,31 @@ export function sortAsked<T extends string>(
   query: Query,
   columns: Readonly<Record<string, T>>,
 ): { readonly sort: T | undefined; readonly order: 'asc' | 'desc' } {
-  const word = queryText(query, 'sort');
-  const order = queryText(query, 'order') ?? 'desc';
-  const sort = word !== undefined && Object.hasOwn(columns, word) ? columns[word] : undefined;
-  if (word !== undefined && sort === undefined)
-    throw invalidField('sort', `Must be one of ${Object.keys(columns).join(', ')}`);
-  if (order !== 'asc' && order !== 'desc') throw invalidField('order', 'Must be asc or desc');
-  return { sort, order };
+  const word = () => wordAsked(query, 'sort', Object.keys(columns));
+  const order = () => wordAsked(query, 'order', ['asc', 'desc']) ?? 'desc';
+  const asked = readAll({ word, order });
+  return { sort: asked.word === undefined ? undefined : columns[asked.word], order: asked.order };
+}
+
+/** One of some words. Throws 422 for any other. */
+export function wordAsked<T extends string>(query: Query, name: string, words: readonly T[]): T | undefined {
+  const given = queryText(query, name);
+  const word = words.find((each) => each === given);
+  if (given !== undefined && word === undefined) throw invalidField(name, `Must be one of ${words.join(', ')}`);
+  return word;
+}
+
+/** The range of times that a query asks for, milliseconds; see `timeAsked`. Throws 422. */
+export function rangeAsked(query: Query): { readonly fromMs?: number; readonly toMs?: number } {
+  const { fromMs, toMs } = readAll({
+    fromMs: () => timeAsked(query, 'start_date'),
+    toMs: () => timeAsked(query, 'end_date'),
+  });
+  return { ...(fromMs !== undefined && { fromMs }), ...(toMs !== undefined && { toMs }) };
 }
 
 /** A date or a time (ISO 8601) in milliseconds; a bare date is the start or the end of that day, UTC. Throws 422. */
-export function timeAsked(query: Query, name: 'start_date' | 'end_date'): number | undefined {
+function timeAsked(query: Query, name: 'start_date' | 'end_date'): number | undefined {
   const given = queryText(query, name);
   if (given === undefined) return undefined;
   const time = readTime(given, name === 'start_date' ? 'start' : 'end');

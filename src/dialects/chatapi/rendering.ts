@@ -247,7 +247,7 @@ const mediaOfType: Readonly<Record<string, 'image' | 'audio' | 'video'>> = {
 
 /** What is sent of a message, as the wire has it. */
 export interface SentContent {
-  readonly content?: string | undefined;
+  readonly content?: string | null | undefined;
   readonly message_type?: string | undefined;
   readonly file_url?: string | null | undefined;
   readonly file_name?: string | null | undefined;
@@ -257,7 +257,8 @@ export interface SentContent {
 
 /** The body of a message: a text, a file where there is its address, else of a type that we give back and do not judge. */
 export function bodyOf(sent: SentContent): MessageBody {
-  const { content: text = '', message_type: type = 'text', file_url: url } = sent;
+  const { message_type: type = 'text', file_url: url } = sent;
+  const text = sent.content ?? '';
   const attachment = {
     ...(url && { url }),
     ...(sent.file_name && { name: sent.file_name }),

@@ -5,7 +5,7 @@ import { DomainError } from '../../commands/index.ts';
 import { type Context, known, orNotFound } from './context.ts';
 import { callerOf } from './credentials.ts';
 import { notFound } from './errors.ts';
-import { pageAsked, pageQuery, queryNumber, queryOf, queryText, waitForRows } from './reading.ts';
+import { pageAsked, pageQuery, queryNumber, queryOf, queryText, readAll, waitForRows } from './reading.ts';
 import type { Renderer } from './rendering.ts';
 import { roomOfPath } from './rooms.ts';
 import { addRoute, tellPosition } from './routes.ts';
@@ -39,9 +39,11 @@ export function roomMessageRoutes(app: FastifyInstance, context: Context, render
       const room = roomOfPath(context, request, caller);
       await orNotFound('Room', rooms.readable(caller.actor, room));
       const query = queryOf(request);
-      const limit = queryNumber(query, 'limit', { min: 1, max: 100, fallback: 50 });
-      const offset = queryNumber(query, 'offset', { min: 0, fallback: 0 });
-      const end = queryText(query, 'before_message_id');
+      const { limit, offset, end } = readAll({
+        limit: () => queryNumber(query, 'limit', { min: 1, max: 100, fallback: 50 }),
+        offset: () => queryNumber(query, 'offset', { min: 0, fallback: 0 }),
+        end: () => queryText(query, 'before_message_id'),
+      });
       const before = end === undefined ? undefined : known(spelling.readMessage(workspace, end), 'Message');
       await waitForRows(freshness, caller, reply);
       const filter = { workspace, viewer, rooms: [room], ...(before !== undefined && { before }) };

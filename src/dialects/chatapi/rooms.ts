@@ -11,7 +11,7 @@ import type { ChangedRoom, RoomState } from '../../commands/index.ts';
 import { type Context, keyedBy, known, orNotFound } from './context.ts';
 import { type Caller, callerOf } from './credentials.ts';
 import { invalidField, notFound } from './errors.ts';
-import { listQuery, pageAsked, queryFlag, queryOf, queryText, sortAsked, waitForRows } from './reading.ts';
+import { listQuery, pageAsked, queryFlag, queryOf, queryText, readAll, sortAsked, waitForRows } from './reading.ts';
 import { kindOfType, type Renderer } from './rendering.ts';
 import { addRoute, param, tellPosition } from './routes.ts';
 import * as wire from './wire.ts';
@@ -88,13 +88,17 @@ export function roomRoutes(app: FastifyInstance, context: Context, render: Rende
     async handler(request, reply) {
       const caller = callerOf(request);
       const query = queryOf(request);
-      const page = pageAsked(query);
-      const search = queryText(query, 'search');
+      const { page, order, search, isActive } = readAll({
+        page: () => pageAsked(query),
+        order: () => sorted(query),
+        search: () => queryText(query, 'search'),
+        isActive: () => queryFlag(query, 'is_active') ?? true,
+      });
       const filter = {
-        ...sorted(query),
+        ...order,
         ...inactivity(),
         workspace: caller.workspace,
-        isActive: queryFlag(query, 'is_active') ?? true,
+        isActive,
         ...(search !== undefined && { search }),
       };
       await waitForRows(freshness, caller, reply);
@@ -121,8 +125,8 @@ export function roomRoutes(app: FastifyInstance, context: Context, render: Rende
     async handler(request, reply) {
       const caller = callerOf(request);
       const query = queryOf(request);
-      const page = pageAsked(query);
-      const filter = { ...sorted(query), ...inactivity(), workspace: caller.workspace, isActive: true };
+      const { page, order } = readAll({ page: () => pageAsked(query), order: () => sorted(query) });
+      const filter = { ...order, ...inactivity(), workspace: caller.workspace, isActive: true };
       await waitForRows(freshness, caller, reply);
       const { items, total } = await listRooms(db, filter, page);
       return render.list(

@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import { DomainError, type Keyed, type PostedMessage } from '../../commands/index.ts';
 import { type Context, known, orNotFound } from './context.ts';
 import type { Caller } from './credentials.ts';
-import { invalidField, notFound } from './errors.ts';
+import { notFound } from './errors.ts';
 import { bodyOf } from './rendering.ts';
 import type * as wire from './wire.ts';
 
@@ -17,13 +17,12 @@ export async function sendMessage(
   keyed?: Keyed,
 ): Promise<PostedMessage> {
   const { messages, config } = options;
-  if ((body.content ?? '').trim() === '' && !body.file_url) throw invalidField('content', 'Content cannot be empty');
   const { reply_to_id: answered, sender_id: sender, sender_name: senderName, meta = null } = body;
   const input = {
     room: known(spelling.readRoom(workspace, body.room_id), 'Room'),
     body: bodyOf(body),
     meta,
-    maxTextUnits: config.maxContentUnits,
+    maxTextUnits: config.maxContentCharacters,
     ...(answered != null && { replyTo: known(spelling.readMessage(workspace, answered), 'Message') }),
     ...(isMaster && sender != null && { sender: known(spelling.readSender(workspace, sender), 'User') }),
     ...(isMaster && senderName != null && { senderName }),

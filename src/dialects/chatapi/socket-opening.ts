@@ -1,5 +1,5 @@
 import type { WebSocket } from 'ws';
-import { DomainError, memberOf, SERVICE_ACCOUNT } from '../../commands/index.ts';
+import { DomainError, isLongerThan, memberOf, SERVICE_ACCOUNT } from '../../commands/index.ts';
 import { type Gateway, type OpenRequest, type Session, type Sockets, socketSubscriber } from '../../gateway/index.ts';
 import type { Context } from './context.ts';
 import { authenticate } from './credentials.ts';
@@ -51,7 +51,7 @@ const refusals = {
 const maxMissed = 1_000;
 /** Ids of the welcome: what is online in large rooms is asked for by who wants to know. */
 const maxWelcomed = 100;
-const maxNameUnits = 255;
+const maxNameCharacters = 255;
 const typingTopic = 'chatapi-typing';
 
 /** A WebSocket, and what it runs on. */
@@ -255,5 +255,7 @@ function sinceOf(after: unknown, isMaster: boolean): Pick<OpenRequest<SocketCont
 }
 
 function isName(name: unknown): name is string {
-  return typeof name === 'string' && name.length <= maxNameUnits && /^[^\0]+$/.test(name) && name.isWellFormed();
+  return (
+    typeof name === 'string' && !isLongerThan(name, maxNameCharacters) && /^[^\0]+$/.test(name) && name.isWellFormed()
+  );
 }

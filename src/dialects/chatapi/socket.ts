@@ -10,9 +10,10 @@ import { SocketPeer } from './socket-peer.ts';
 
 const description = `An upgrade to a WebSocket. Frames are JSON texts \`{"type","data"}\`; those of the server carry \`timestamp\`, \`position\`
 and, where there is one, \`room_id\`. The key comes with the upgrade (header or \`token\`) or in the first frame,
-\`{"type":"auth","token"}\`, within 10 s; what stands in the query may stand there. Then \`connection_status\`, and what happens in
-the user's rooms: \`message\`, \`message_updated\`, \`message_deleted\`, \`messages_read\`, \`user_joined\`, \`user_left\`, \`typing\`,
-\`notification\`. Clients send \`send_message\`, \`typing\`, \`mark_messages_read\`, \`join_room\`, \`leave_room\`, \`get_online_users\`, \`ping\`.
+\`{"type":"auth","token"}\`, within 10 s; what stands in the query may stand there. Then \`connection_status\`, whose
+\`online_users\` names 100 at most, and what happens in the user's rooms: \`message\`, \`message_updated\`, \`message_deleted\`,
+\`messages_read\`, \`user_joined\`, \`user_left\`, \`typing\`, \`notification\`. Clients send \`send_message\`,
+\`typing\`, \`mark_messages_read\`, \`join_room\`, \`leave_room\`, \`get_online_users\`, \`ping\`.
 Closed with 4001 (no valid key, or it has ended), 4002 (room not found), 4003 (no access to the room), 4004 (too many connections),
 4008 (too slow), 1001 (going away); after the last two, come back with \`after\`, the last position.`;
 

@@ -10,7 +10,7 @@ import {
 import { type Context, keyedBy, known, orNotFound } from './context.ts';
 import { type Caller, callerOf } from './credentials.ts';
 import { forbidden, notFound } from './errors.ts';
-import { listQuery, pageAsked, queryFlag, queryOf, queryText, sortAsked, waitForRows } from './reading.ts';
+import { listQuery, pageAsked, queryFlag, queryOf, queryText, readAll, sortAsked, waitForRows } from './reading.ts';
 import type { Renderer } from './rendering.ts';
 import { addRoute, iso, isoOrNull, param, tellPosition } from './routes.ts';
 import * as wire from './wire.ts';
@@ -99,10 +99,13 @@ export function userRoutes(app: FastifyInstance, context: Context, render: Rende
     async handler(request, reply) {
       const caller = callerOf(request);
       const query = queryOf(request);
-      const page = pageAsked(query);
-      const { sort = 'account', order } = sortAsked(query, columns);
-      const search = queryText(query, 'search');
-      const active = queryFlag(query, 'is_active');
+      const { page, sorted, search, active } = readAll({
+        page: () => pageAsked(query),
+        sorted: () => sortAsked(query, columns),
+        search: () => queryText(query, 'search'),
+        active: () => queryFlag(query, 'is_active'),
+      });
+      const { sort = 'account', order } = sorted;
       await waitForRows(freshness, caller, reply);
       const { items, total } = await listAccounts(
         db,

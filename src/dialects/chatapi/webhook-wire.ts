@@ -1,8 +1,8 @@
 /** The shapes on the wire of webhooks (sheet, section 13); see `wire.ts`. */
 import { z } from 'zod';
-import { webhookLimits } from '../../commands/index.ts';
+import { webhookLimits, webhookProblems } from '../../commands/index.ts';
 import { webhookEventNames } from './webhook-events.ts';
-import { anyMeta, count, flag, id, meta, text, time, words } from './wire.ts';
+import { anyMeta, count, flag, id, judged, meta, text, time, words } from './wire.ts';
 
 /** Shown in place of the value of a header, and taken for "as it is". */
 export const hiddenValue = '********';
@@ -17,7 +17,16 @@ const customHeaders = z
   .nullish();
 const roomFilters = z.array(z.string({ error: 'Must be a UUID' }), { error: 'Must be a list' }).nullish();
 
-export const createWebhookBody = z.object({
+const eventNames: ReadonlySet<string> = new Set(webhookEventNames);
+type Fields = Omit<Partial<z.output<typeof changeFields>>, 'secret'> & { readonly secret?: string | null | undefined };
+
+/** The rules' word where some fields are not well-formed; where all are, the commands judge them. */
+function judge(fields: Fields, wrong: ReadonlySet<string>) {
+  const { url, events, secret, custom_headers: customHeaders } = fields;
+  return wrong.size === 0 ? [] : webhookProblems({ url, events, secret, customHeaders }, eventNames);
+}
+
+const createFields = z.object({
   url,
   events,
   secret: secret.nullish().describe('Default: one is generated'),
@@ -25,7 +34,7 @@ export const createWebhookBody = z.object({
   room_filters: roomFilters.describe('Only events of these rooms, and those of none'),
   meta: meta.nullish(),
 });
-export const changeWebhookBody = z.object({
+const changeFields = z.object({
   url: url.optional(),
   events: events.optional(),
   secret: secret.optional(),
@@ -34,6 +43,8 @@ export const changeWebhookBody = z.object({
   meta: meta.nullish(),
   is_active: flag.optional(),
 });
+export const createWebhookBody = judged(createFields, judge);
+export const changeWebhookBody = judged(changeFields, judge);
 export const replayBody = z.object({
   from_position: z
     .union([z.string(), z.int().min(0)], { error: 'Must be a position' })

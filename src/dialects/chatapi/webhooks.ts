@@ -11,7 +11,7 @@ import {
 import type { Changed, WebhookChanges, WebhookInput, WebhookState } from '../../commands/index.ts';
 import { type Context, keyedBy, known, orNotFound } from './context.ts';
 import { type Caller, callerOf } from './credentials.ts';
-import { invalidField, notFound } from './errors.ts';
+import { notFound } from './errors.ts';
 import {
   listQuery,
   pageAsked,
@@ -20,9 +20,10 @@ import {
   positionOf,
   queryFlag,
   queryOf,
-  queryText,
+  readAll,
   sortAsked,
   waitForRows,
+  wordAsked,
 } from './reading.ts';
 import type { Renderer } from './rendering.ts';
 import { addRoute, iso, isoOrNull, param, tellPosition } from './routes.ts';
@@ -86,12 +87,13 @@ export function webhookRoutes(app: FastifyInstance, context: Context, render: Re
     async handler(request, reply) {
       const caller = callerOf(request);
       const query = queryOf(request);
-      const page = pageAsked(query);
-      const { order } = sortAsked(query, columns);
-      const isActive = queryFlag(query, 'is_active');
-      const event = queryText(query, 'event');
-      if (event !== undefined && !webhookEventNames.some((name) => name === event))
-        throw invalidField('event', 'Must be the name of an event');
+      const { page, sorted, isActive, event } = readAll({
+        page: () => pageAsked(query),
+        sorted: () => sortAsked(query, columns),
+        isActive: () => queryFlag(query, 'is_active'),
+        event: () => wordAsked(query, 'event', webhookEventNames),
+      });
+      const { order } = sorted;
       await waitForRows(freshness, caller, reply);
       const filter = { order, ...(isActive !== undefined && { isActive }), ...(event !== undefined && { event }) };
       const { items, total } = await listWebhooks(db, caller.workspace, page, filter);
@@ -188,7 +190,9 @@ function deliveryRoutes(app: FastifyInstance, context: Context, render: Renderer
     method: 'POST',
     path: `${one}/test`,
     summary: 'Post a test event to a webhook now',
-    description: 'An event `webhook.test`, signed as any. It is made once, counts for nothing, and is not recorded.',
+    description:
+      'An event `webhook.test`, signed as any. It is made once, counts for nothing, and is not recorded: its `meta` has no ' +
+      '`position`.',
     tags,
     access,
     answers: { 200: wire.one(shapes.webhookTested) },

@@ -3,6 +3,7 @@
  * and drop fields they do not know.
  */
 import { z } from 'zod';
+import { isLongerThan } from '../../commands/index.ts';
 import { type FieldProblem, invalid, invalidField, statusOf, type WireCode } from './errors.ts';
 
 /** A text that the tables can hold: no NUL, no half of a surrogate pair. */
@@ -14,13 +15,35 @@ const storable = [isStorable, { error: 'Holds characters that cannot be stored' 
 /** Values nested deeper than this are refused: what spells them as JSON goes down as deep. */
 const maxDepth = 64;
 
-/** A text of at most so many UTF-16 units; `error` says what is wrong with one that is empty. */
+/** A text of at most so many characters, as code points; `error` says what is wrong with one that is empty. */
 export function words(maxLength: number, minLength = 0) {
   return z
     .string({ error: (issue) => (issue.input === undefined ? 'Field required' : 'Must be a text') })
     .min(minLength, { error: 'Cannot be empty' })
-    .max(maxLength, { error: `Must have at most ${maxLength} characters` })
-    .refine(...storable);
+    .refine((text) => !isLongerThan(text, maxLength), { error: `Must have at most ${maxLength} characters` })
+    .refine(...storable)
+    .meta({ maxLength });
+}
+
+/**
+ * The schema, and what its fields must be together. `judge` is given those that are well-formed, and the names of those that
+ * are not: what it finds stands beside what is wrong with these.
+ */
+export function judged<S extends z.ZodObject>(
+  schema: S,
+  judge: (body: Partial<z.output<S>>, wrong: ReadonlySet<string>) => Iterable<FieldProblem>,
+): S {
+  return schema.superRefine(
+    (body, ctx) => {
+      const wrong = new Set(ctx.issues.map(({ path }) => String(path?.[0])));
+      const sound = Object.fromEntries(Object.entries(body).filter(([name]) => !wrong.has(name)));
+      for (const { field, message } of judge(sound as Partial<z.output<S>>, wrong)) {
+        const path = field.split('.');
+        if (!wrong.has(path[0] as string)) ctx.addIssue({ code: 'custom', path, message });
+      }
+    },
+    { when: ({ value }) => typeof value === 'object' && value !== null },
+  );
 }
 
 /** Any object that can be stored. */
@@ -202,9 +225,9 @@ export const left = action({ room_id: id, user_id: id, user_name: z.string(), le
 
 const content = words(10_000_000);
 const messageType = words(100, 1);
-export const sendBody = z.object({
+const sendFields = z.object({
   room_id: idField,
-  content: content.optional().describe('May be empty only with `file_url`'),
+  content: content.nullish().describe('May be empty only with `file_url`'),
   message_type: messageType
     .optional()
     .describe('Default `text`; `image`, `file`, `system`, `custom`, or your own word'),
@@ -216,6 +239,9 @@ export const sendBody = z.object({
   meta: meta.nullish(),
   sender_id: idField.nullish().describe('With a master key: in whose name'),
   sender_name: words(255).nullish().describe('With a master key: the name that is shown'),
+});
+export const sendBody = judged(sendFields, function* ({ content: said, file_url: url }, wrong) {
+  if (!said?.trim() && !url && !wrong.has('file_url')) yield { field: 'content', message: 'Content cannot be empty' };
 });
 export const editBody = z.object({ content, meta: meta.nullish() });
 export const readBodyOf = z.object({ message_id: idField });

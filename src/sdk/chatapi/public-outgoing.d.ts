@@ -261,7 +261,7 @@ export interface Webhook {
 }
 
 export interface WebhookCreated extends Webhook {
-  /** Shown this once. */
+  /** Shown to this request and its repetitions, by their idempotency key, alone. */
   secret: string;
 }
 

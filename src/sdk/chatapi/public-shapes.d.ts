@@ -116,7 +116,7 @@ export interface NewUser {
 
 export interface UserCreated extends UserIdentity {
   created_at: string;
-  /** Shown this once. */
+  /** Shown to this request and its repetitions, by their idempotency key, alone. */
   scoped_api_key: string;
 }
 
@@ -259,7 +259,7 @@ export interface Message {
 export interface NewMessage {
   room_id: string;
   /** May be empty or left out only with `file_url`. */
-  content?: string | undefined;
+  content?: string | null | undefined;
   /** Default `text`; `image`, `file`, `system`, `custom`, or a word of your own. */
   message_type?: string | undefined;
   file_url?: string | null | undefined;

@@ -1,6 +1,6 @@
 /** The whole product, asked as ChatAPI; see `../harness.ts`. */
 import type { Test } from 'tap';
-import { type Product, startProduct } from '../harness.ts';
+import { type Answer, type Product, startProduct } from '../harness.ts';
 
 export type { Answer } from '../harness.ts';
 
@@ -32,6 +32,12 @@ export interface Harness extends Product {
 /** Starts it all, with these variables beside the ones every test has; stopped when the test ends. */
 export async function startHarness(test: Test, env: Readonly<Record<string, string>> = {}): Promise<Harness> {
   return harnessOf(await startProduct(test, 'chatapi', { CHATAPI_AUTH_RATE_LIMIT: '0', ...env }));
+}
+
+/** The fields that a 422 names, in its order. */
+export function wrongFields({ body }: Pick<Answer, 'body'>): readonly string[] {
+  const { status_code: status, errors = [] } = body as { status_code?: number; errors?: readonly { field: string }[] };
+  return status === 422 ? errors.map(({ field }) => field) : [];
 }
 
 /** The short ways of a product. */

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { type Answer, startHarness } from './harness.ts';
+import { type Answer, startHarness, wrongFields } from './harness.ts';
 
 const contents = (answer: Answer) => (answer.at('data') as { content: string | null }[]).map(({ content }) => content);
 
@@ -118,6 +118,24 @@ t.test('messages', async (t) => {
       );
     }
     t.match((await send({ content: '' })).body, { errors: [{ message: 'Content cannot be empty' }] });
+    for (const [body, fields] of [
+      [{}, ['room_id', 'content']],
+      [{ content: ' ', meta: 1 }, ['room_id', 'meta', 'content']],
+      [{ content: 5, file_url: 5 }, ['room_id', 'content', 'file_url']],
+      [{ file_url: 5 }, ['room_id', 'file_url']],
+      [{ content: null, file_url: 'https://example.com/a.pdf' }, ['room_id']],
+    ] as const)
+      t.strictSame(wrongFields(await chat.post('/messages', body, ann.key)), fields, JSON.stringify(body));
+    const file = await send({ content: null, message_type: 'file', file_url: 'https://example.com/a.pdf' });
+    t.match(
+      file.body,
+      { data: { content: '', file_url: 'https://example.com/a.pdf' } },
+      'null is as if it were not there',
+    );
+    t.strictSame(wrongFields(await send({ content: null })), ['content']);
+    const longest = '\u{1F600}'.repeat(100);
+    t.match((await send({ content: longest })).body, { data: { content: longest } }, 'characters, not UTF-16 units');
+    t.match((await send({ content: `${longest}!` })).body, { error_code: 'CONTENT_TOO_LONG' });
     const id = await chat.message(ann.key, room);
     t.match((await chat.put(`/messages/${id}`, { content: ' ' }, ann.key)).body, { errors: [{ field: 'content' }] });
     t.match((await chat.put(`/messages/${id}`, { content: 'x'.repeat(101) }, ann.key)).body, {
@@ -183,6 +201,13 @@ t.test('messages', async (t) => {
         { errors: [{ field: query.split('=')[0] }] },
         query,
       );
+
+    for (const [path, fields] of [
+      ['/messages?page=0&size=1000&sort=x&order=y&end_date=z', ['page', 'size', 'sort', 'order', 'end_date']],
+      ['/messages/search?size=0&start_date=x', ['size', 'start_date', 'q']],
+      [`/messages/rooms/${one}?limit=0&offset=-1`, ['limit', 'offset']],
+    ] as const)
+      t.strictSame(wrongFields(await chat.get(path, dan.key)), fields, path);
 
     t.strictSame(contents(await chat.get(`/messages/rooms/${one}?limit=2`, dan.key)), ['Gamma 100%', 'Delta']);
     const before = await chat.get(`/messages/rooms/${one}?limit=2&offset=2`, dan.key);

@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Webhook } from 'standardwebhooks';
 import t from 'tap';
 import { receiver } from '../../delivery/webhooks/receiver.ts';
-import { type Answer, type Harness, startHarness } from './harness.ts';
+import { type Answer, type Harness, startHarness, wrongFields } from './harness.ts';
 import { open } from './sockets.ts';
 
 const env = {
@@ -151,6 +151,29 @@ t.test('notifications', async (t) => {
       t.equal(answer.status, 422, answer.text);
       t.equal(answer.at('errors.0.field'), field, answer.text);
     }
+    const subject = '\u{1F600}'.repeat(255);
+    const long = { ...welcome, to_email: 'long@example.com', subject, scheduled_for: later };
+    const titled = { type: 'websocket', content: 'x', room_id: room, subject: `${subject}!` };
+    t.match((await chat.post('/notifications', long, (await ground(chat)).key)).body, { data: { subject } });
+    t.strictSame(wrongFields(await chat.post('/notifications', titled, key)), ['subject']);
+    const byUrl = { type: 'webhook', content: 'x', recipients: ['https://example.com/a'] };
+    for (const [body, fields] of [
+      [{ type: 'email', content: 'x' }, ['subject', 'to_email']],
+      [{ type: 'email' }, ['content', 'subject', 'to_email']],
+      [{}, ['type', 'content']],
+      [{ ...welcome, subject: 5, cc: 'x' }, ['subject', 'cc']],
+      [
+        { type: 'email', content: ' ', scheduled_for: '2020-01-01T00:00:00Z' },
+        ['content', 'subject', 'to_email', 'scheduled_for'],
+      ],
+      [{ type: 'email', content: 'x', provider_config: sendgrid }, ['subject', 'to_email', 'from_email']],
+      [{ type: 'email', content: 'x', from_email: 'a@b.example', provider_config: sendgrid }, ['subject', 'to_email']],
+      [{ type: 'websocket', content: 5 }, ['content', 'room_id']],
+      [{ type: 'websocket', content: 5, email_fallback: 5 }, ['content', 'email_fallback']],
+      [{ type: 'webhook' }, ['content', 'recipients']],
+      [{ ...byUrl, content: '', recipients: [...byUrl.recipients, ...byUrl.recipients] }, ['content', 'recipients']],
+    ] as const)
+      t.strictSame(wrongFields(await chat.post('/notifications', body, key)), fields, JSON.stringify(body));
     t.equal((await chat.post('/notifications', '{', key)).status, 400);
     const other = await ground(chat);
     for (const room_id of [await chat.room(other.key), 'x', client.id])
@@ -207,7 +230,13 @@ t.test('notifications', async (t) => {
     t.equal((await chat.put(path, { room_id: await chat.room(key) }, key)).at('errors.0.field'), 'room_id');
     t.equal((await chat.put(path, { scheduled_for: '2020-01-01T00:00:00Z' }, key)).status, 422);
     t.equal((await chat.post(`${path}/retry`, undefined, key)).status, 400);
-    t.match((await chat.del(path, key)).body, { data: { status: 'cancelled' } });
+    t.strictSame(wrongFields(await chat.put(path, { type: 'webhook', room_id: 'x' }, key)), ['type', 'room_id']);
+    const emptied = await chat.put(path, { content: ' ', subject: ' ' }, key);
+    t.strictSame(wrongFields(emptied), ['content', 'subject']);
+    const gone = await chat.del(path, key);
+    t.equal(gone.status, 204);
+    t.equal(gone.text, '');
+    t.match((await chat.get(path, key)).body, { data: { status: 'cancelled' } });
     t.equal((await chat.del(path, key)).status, 400);
     t.equal((await chat.post(`${path}/cancel`, undefined, key)).status, 400);
     t.equal((await chat.put(path, { subject: 'x' }, key)).status, 400);

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { type Answer, startHarness } from './harness.ts';
+import { type Answer, startHarness, wrongFields } from './harness.ts';
 
 const ids = (answer: Answer) => (answer.at('data') as { id: string }[]).map(({ id }) => id);
 
@@ -67,6 +67,14 @@ t.test('rooms', async (t) => {
       const answer = await chat.post('/rooms', body, ann.key);
       t.match(answer.body, { status_code: 422, errors: [{ field }] }, JSON.stringify(body));
     }
+    const name = '\u{1F600}'.repeat(100);
+    t.match((await chat.post('/rooms', { name }, ann.key)).body, { data: { name } }, 'characters, not UTF-16 units');
+    t.equal((await chat.post('/rooms', { name: `${name}!` }, ann.key)).status, 422);
+    t.strictSame(wrongFields(await chat.get('/rooms?page=x&order=up&is_active=1', ann.key)), [
+      'page',
+      'order',
+      'is_active',
+    ]);
     const deep = `{"meta":${'{"a":'.repeat(5_000)}1${'}'.repeat(5_000)}}`;
     t.equal((await chat.call('POST', '/rooms', { as: ann.key, body: deep })).status, 422);
   });

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { startHarness } from './harness.ts';
+import { startHarness, wrongFields } from './harness.ts';
 
 /** ChatAPI sheet, sections 1 to 3, 6 and 7. */
 t.test('clients and users', async (t) => {
@@ -162,6 +162,14 @@ t.test('clients and users', async (t) => {
       const answer = await chat.get(`/users?${query}`, key);
       t.match(answer.body, { error_code: 'VALIDATION_ERROR', errors: [{ field: query.split('=')[0] }] }, query);
     }
+    const all = await chat.get('/users?page=0&size=1000&sort=secret&order=up&is_active=1', key);
+    t.strictSame(wrongFields(all), ['page', 'size', 'sort', 'order', 'is_active']);
+    const name = '\u{1F600}'.repeat(255);
+    t.match((await chat.post('/clients', { name })).body, { data: { name } }, 'characters, not UTF-16 units');
+    t.strictSame(wrongFields(await chat.post('/clients', { name: `${name}!`, description: 5 })), [
+      'name',
+      'description',
+    ]);
   });
 
   t.test('a create with a key takes effect once, secret and all', async (t) => {

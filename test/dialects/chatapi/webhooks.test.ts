@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto';
 import { Webhook } from 'standardwebhooks';
 import t, { type Test } from 'tap';
 import { type Answer as Answers, type Got, type Receiver, receiver } from '../../delivery/webhooks/receiver.ts';
-import { type Answer, type Client, type Harness, startHarness } from './harness.ts';
+import { type Answer, type Client, type Harness, startHarness, wrongFields } from './harness.ts';
 
 const env = {
   OUTBOUND_ALLOW_CIDRS: '127.0.0.0/8',
@@ -163,6 +163,18 @@ t.test('webhooks', async (t) => {
       if (Object.values(change).every((value) => value !== undefined))
         t.match((await chat.put(`/webhooks/${str('data.id')}`, change, key)).body, wanted);
     }
+    const url = 'http://10.0.0.1/';
+    for (const [body, fields] of [
+      [{}, ['url', 'events']],
+      [{ url, events: ['message.eaten'], custom_headers: { host: 'x' } }, ['url', 'events', 'custom_headers']],
+      [{ events: ['message.eaten'], custom_headers: { host: 'x' } }, ['url', 'events', 'custom_headers']],
+      [{ url: 'ftp://example.com', events: 'x' }, ['events', 'url']],
+    ] as const)
+      t.strictSame(wrongFields(await chat.post('/webhooks', body, key)), fields, JSON.stringify(body));
+    const path = `/webhooks/${str('data.id')}`;
+    t.strictSame(wrongFields(await chat.put(path, { url: 'x', events: [], meta: 1 }, key)), ['meta', 'url', 'events']);
+    t.strictSame(wrongFields(await chat.put(path, { url, events: [] }, key)), ['url', 'events']);
+    t.strictSame(wrongFields(await chat.get('/webhooks?page=0&event=x', key)), ['page', 'event']);
     t.equal((await chat.post('/webhooks', { ...good, room_filters: [foreign] }, key)).status, 404);
     t.equal((await chat.get('/webhooks', key)).at('pagination.total'), 1, 'nothing came of them');
   });
