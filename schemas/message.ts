@@ -79,17 +79,17 @@ export const messageEvents = {
 
 const by = { by: id };
 /** Characters, as code points, that a text may have; 0 or absent: no limit but the event's. */
-const maxTextUnits = z.int().min(0).exactOptional();
+const maxTextCharacters = z.int().min(0).exactOptional();
 
 /** Commands of a message. Each is judged against its room as well, which the door hands to the rules. */
 export const messageCommand = z.discriminatedUnion('command', [
-  messageRef.extend({ command: z.literal('PostMessage'), ...by, ...posted, maxTextUnits }),
+  messageRef.extend({ command: z.literal('PostMessage'), ...by, ...posted, maxTextCharacters }),
   messageRef.extend({
     command: z.literal('EditMessage'),
     ...by,
     text: z.string(),
     meta: openMeta.nullable().exactOptional(),
-    maxTextUnits,
+    maxTextCharacters,
   }),
   messageRef.extend({ command: z.literal('DeleteMessage'), ...by, scope: z.enum(['everyone', 'account']) }),
 ]);

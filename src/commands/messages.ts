@@ -49,8 +49,8 @@ export interface PostInput {
   readonly forwardedFrom?: number | null;
   /** Who is shown the message, where that is frozen when it is posted. */
   readonly audience?: (room: RoomState) => Posted['audience'];
-  /** UTF-16 units that a text may have; 0 or absent: no limit but the event's. */
-  readonly maxTextUnits?: number;
+  /** Characters that a text may have; 0 or absent: no limit but the event's. */
+  readonly maxTextCharacters?: number;
 }
 
 /** A message that was posted; `position` is null for a replay, whose state is that of now. */
@@ -156,7 +156,7 @@ export class MessageCommands {
       replyTo: null,
       forwardedFrom: input.forwardedFrom ?? null,
       audience: null,
-      ...(input.maxTextUnits !== undefined && { maxTextUnits: input.maxTextUnits }),
+      ...(input.maxTextCharacters !== undefined && { maxTextCharacters: input.maxTextCharacters }),
     };
   }
 
@@ -201,14 +201,18 @@ export class MessageCommands {
   async edit(
     actor: Actor,
     id: number,
-    change: { readonly text: string; readonly meta?: Record<string, unknown> | null; readonly maxTextUnits?: number },
+    change: {
+      readonly text: string;
+      readonly meta?: Record<string, unknown> | null;
+      readonly maxTextCharacters?: number;
+    },
   ): Promise<Changed<MessageState> & KnownMessage> {
-    const { text, meta, maxTextUnits } = change;
+    const { text, meta, maxTextCharacters } = change;
     return this.#execute(actor, id, {
       command: 'EditMessage',
       text,
       ...(meta !== undefined && { meta }),
-      ...(maxTextUnits !== undefined && { maxTextUnits }),
+      ...(maxTextCharacters !== undefined && { maxTextCharacters }),
     });
   }
 

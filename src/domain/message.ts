@@ -75,12 +75,12 @@ export const message: Aggregate<MessageState, MessageCommand> = {
     if (command.command === 'DeleteMessage') {
       return [event('MessageDeleted', { ...ref, account: by, scope: 'everyone' })];
     }
-    const { text, meta, maxTextUnits } = command;
+    const { text, meta, maxTextCharacters } = command;
     const { body } = state;
     if (body?.kind !== 'text' && body?.kind !== 'file' && body?.kind !== 'custom') {
       throw new DomainError('not-editable');
     }
-    checkContent({ ...body, text }, maxTextUnits);
+    checkContent({ ...body, text }, maxTextCharacters);
     return [event('MessageEdited', meta === undefined ? { ...ref, text } : { ...ref, text, meta })];
   },
 
@@ -106,10 +106,10 @@ export const message: Aggregate<MessageState, MessageCommand> = {
 };
 
 function post(command: Extract<MessageCommand, { command: 'PostMessage' }>): DomainEvent[] {
-  const { command: _, by, maxTextUnits, standing, ...data } = command;
+  const { command: _, by, maxTextCharacters, standing, ...data } = command;
   judgePost(standing, by);
   if (by !== SERVICE_ACCOUNT && by !== data.sender) throw new DomainError('access-denied');
-  checkContent(data.body, maxTextUnits);
+  checkContent(data.body, maxTextCharacters);
   return [event('MessagePosted', data)];
 }
 
@@ -131,7 +131,7 @@ export function judgePost(room: RoomState, by: number): void {
 }
 
 /** Throws `content-empty` and `content-too-long`. */
-function checkContent(body: MessageBody, maxTextUnits = 0): void {
+function checkContent(body: MessageBody, maxTextCharacters = 0): void {
   const said = body.text.trim() !== '' || body.kind === 'invite';
   const attached = body.kind === 'file' || (body.kind === 'custom' && body.attachment !== undefined);
   if (!said && !attached) throw new DomainError('content-empty');
@@ -141,7 +141,7 @@ function checkContent(body: MessageBody, maxTextUnits = 0): void {
       : body.kind === 'action'
         ? [body.text, ...body.actions]
         : [body.text];
-  if (maxTextUnits > 0 && texts.some((text) => isLongerThan(text, maxTextUnits))) {
+  if (maxTextCharacters > 0 && texts.some((text) => isLongerThan(text, maxTextCharacters))) {
     throw new DomainError('content-too-long');
   }
 }

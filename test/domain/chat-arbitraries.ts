@@ -167,11 +167,11 @@ export const posted = {
 };
 
 const messageRef = { ...roomRef, message: fc.constant(9) };
-const maxTextUnits = fc.constantFrom(0, 5, 10_000);
+const maxTextCharacters = fc.constantFrom(0, 5, 10_000);
 
 const messageCommand: fc.Arbitrary<MessageCommand> = fc.oneof(
   fc.record(
-    { command: fc.constant('PostMessage' as const), ...messageRef, standing, by: few, ...posted, maxTextUnits },
+    { command: fc.constant('PostMessage' as const), ...messageRef, standing, by: few, ...posted, maxTextCharacters },
     { noNullPrototype: true },
   ),
   fc.record(
@@ -182,7 +182,7 @@ const messageCommand: fc.Arbitrary<MessageCommand> = fc.oneof(
       by: few,
       text,
       meta: fc.option(meta),
-      maxTextUnits,
+      maxTextCharacters,
     },
     { requiredKeys: ['command', 'workspace', 'room', 'message', 'standing', 'by', 'text'] },
   ),

@@ -85,7 +85,7 @@ t.test('what a message says', async (t) => {
   ];
   for (const [body, code] of refused) {
     given(t, message)
-      .when({ ...post, body, maxTextUnits: 5 })
+      .when({ ...post, body, maxTextCharacters: 5 })
       .yields(code);
   }
   const taken: MessageBody[] = [
@@ -96,7 +96,7 @@ t.test('what a message says', async (t) => {
   ];
   for (const body of taken) {
     given(t, message)
-      .when({ ...post, body, maxTextUnits: 5 })
+      .when({ ...post, body, maxTextCharacters: 5 })
       .yields([event('MessagePosted', { ...data, body })]);
   }
 });
@@ -126,7 +126,7 @@ t.test('editing', async (t) => {
     .when({ ...command, text: ' ' })
     .yields('content-empty');
   given(t, message, [posted])
-    .when({ ...command, maxTextUnits: 2 })
+    .when({ ...command, maxTextCharacters: 2 })
     .yields('content-too-long');
   const poll = event('MessagePosted', { ...data, body: { kind: 'poll', text: 'x', options: [] } });
   given(t, message, [poll]).when(command).yields('not-editable');

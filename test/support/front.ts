@@ -14,15 +14,16 @@ export interface FrontTargets {
 
 /** Listens until the test ends; answers its address. */
 export async function startFront(test: Test, targets: FrontTargets): Promise<string> {
-  let turn = 0;
-  const open = (from: IncomingMessage, ports: readonly number[], onOpen: (to: ClientRequest) => void): void => {
-    const port = ports[turn++ % ports.length] as number;
+  const turns = { api: 0, gateway: 0 };
+  const open = (from: IncomingMessage, kind: keyof FrontTargets, onOpen: (to: ClientRequest) => void): void => {
+    const ports = targets[kind];
+    const port = ports[turns[kind]++ % ports.length] as number;
     const { method, url: path, headers } = from;
     onOpen(request({ host: '127.0.0.1', port, method, path, headers }));
   };
   const server = createServer((from, answer) => {
     const isStream = from.headers.accept?.includes('text/event-stream') ?? false;
-    open(from, isStream ? targets.gateway : targets.api, (to) => {
+    open(from, isStream ? 'gateway' : 'api', (to) => {
       to.on('response', (got) => {
         answer.writeHead(got.statusCode ?? 502, got.headers);
         got.pipe(answer);
@@ -33,7 +34,7 @@ export async function startFront(test: Test, targets: FrontTargets): Promise<str
     });
   });
   server.on('upgrade', (from: IncomingMessage, socket: Socket, head: Buffer) => {
-    open(from, targets.gateway, (to) => {
+    open(from, 'gateway', (to) => {
       to.on('upgrade', (got, behind, first) => {
         const lines = [`HTTP/1.1 101 ${got.statusMessage}`];
         for (let i = 0; i < got.rawHeaders.length; i += 2) lines.push(`${got.rawHeaders[i]}: ${got.rawHeaders[i + 1]}`);

@@ -40,7 +40,7 @@ const filterQuery = listQuery(columns).extend({
 export function messageRoutes(app: FastifyInstance, context: Context, render: Renderer): void {
   const { spelling, options } = context;
   const { messages, rooms, people, db, freshness, config } = options;
-  const maxTextUnits = config.maxContentCharacters;
+  const maxTextCharacters = config.maxContentCharacters;
 
   addRoute(app, context, {
     method: 'POST',
@@ -131,7 +131,7 @@ export function messageRoutes(app: FastifyInstance, context: Context, render: Re
       const { workspace } = caller;
       const message = messageOfPath(context, request, caller);
       const { content: text, meta } = wire.readBody(wire.editBody, request.body);
-      const change = { text, maxTextUnits, ...(meta !== undefined && { meta }) };
+      const change = { text, maxTextCharacters, ...(meta !== undefined && { meta }) };
       const { state, position } = await orNotFound('Message', messages.edit(caller.actor, message, change));
       tellPosition(reply, position);
       // What its sender was called when it was sent, the rows know.

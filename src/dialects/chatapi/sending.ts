@@ -22,7 +22,7 @@ export async function sendMessage(
     room: known(spelling.readRoom(workspace, body.room_id), 'Room'),
     body: bodyOf(body),
     meta,
-    maxTextUnits: config.maxContentCharacters,
+    maxTextCharacters: config.maxContentCharacters,
     ...(answered != null && { replyTo: known(spelling.readMessage(workspace, answered), 'Message') }),
     ...(isMaster && sender != null && { sender: known(spelling.readSender(workspace, sender), 'User') }),
     ...(isMaster && senderName != null && { senderName }),

@@ -11,10 +11,14 @@ export async function kafkaForFile(): Promise<readonly string[] | null> {
   const given = givenBrokers();
   if (given !== null) return given.split(',');
   if (await cannot()) return null;
-  const kafka = await startKafka();
-  t.teardown(() => kafka.stop());
-  return kafka.brokers.split(',');
+  shared ??= startKafka().then((kafka) => {
+    t.teardown(() => kafka.stop());
+    return kafka.brokers.split(',');
+  });
+  return shared;
 }
+
+let shared: Promise<readonly string[]> | null = null;
 
 /** A Kafka of a test's own, which may be killed and frozen; null where there can be none (see `kafkaForFile`). */
 export async function ownKafka(test: Test, options: TestKafkaOptions = {}): Promise<TestKafka | null> {
