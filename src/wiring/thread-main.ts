@@ -15,7 +15,13 @@ import type { FromThread, ThreadData, ThreadStart, ToThread } from './thread.ts'
 const reportEveryMs = 100;
 
 // Who waits for an answer comes first. On Linux this is the priority of the thread alone, elsewhere that of the whole process.
-if (process.platform === 'linux') setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
+if (process.platform === 'linux') {
+  try {
+    setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
+  } catch {
+    // Where it may not be set, the two are equals.
+  }
+}
 
 const port = parentPort;
 if (!port) throw new Error('this module is for a thread');
