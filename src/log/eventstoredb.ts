@@ -265,8 +265,8 @@ export class EventStoreLog implements Log {
       const metadata = first.events[0]?.event?.metadata as Partial<StoredMetadata> | undefined;
       if (asking === null) asking = metadata?.asking ?? null;
       if (last.events[0]) position ??= positionOf(last.events[0]);
-      // Erased as soon as it was written.
-      if (position === null) return { outcome: 'conflict', revision: NO_STREAM };
+      // Erased as soon as it was written: what could tell by whom is gone.
+      if (position === null || (asking === null && first.closed)) return { outcome: 'conflict', revision: NO_STREAM };
     }
     return { outcome: asking === entry.asking ? 'written' : 'replayed', position, revision };
   }
