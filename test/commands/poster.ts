@@ -2,9 +2,8 @@
  * A process that posts to a room. Forked by tests (`startPoster`), so that it can be frozen: it opens a node on the database
  * that its environment names, says `ready`, and does what it is told by messages.
  */
-import { type ChildProcess, fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 import { codec } from '../../schemas/index.ts';
 import { CommandDoor, IdAllocator, Idempotency, MessageCommands, RoomCommands } from '../../src/commands/index.ts';
@@ -12,6 +11,7 @@ import type { Log } from '../../src/log/log.ts';
 import { openPostgresLog } from '../../src/log/postgres.ts';
 import { systemClock } from '../../src/platform/clock.ts';
 import { openPool } from '../../src/platform/postgres.ts';
+import { forkModule } from '../support/forked.ts';
 
 const variable = 'PARLEY_TEST_POSTER';
 
@@ -71,7 +71,7 @@ export class Poster {
 
 /** Starts a poster; it ends with the test. */
 export async function startPoster(t: Test, url: string): Promise<Poster> {
-  const child = fork(fileURLToPath(import.meta.url), { env: { ...process.env, [variable]: url } });
+  const child = forkModule(import.meta.url, { env: { ...process.env, [variable]: url } });
   t.teardown(() => {
     child.kill('SIGKILL');
   });

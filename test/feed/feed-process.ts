@@ -2,10 +2,9 @@
  * A process that relays or consumes. Forked by tests (`startFeedProcess`), so that it can be killed or frozen. A consumer
  * writes tallies, as `tally.ts` does.
  */
-import { type ChildProcess, fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 import { codec } from '../../schemas/index.ts';
 import { consumerPool } from '../../src/feed/checkpoint.ts';
@@ -14,6 +13,7 @@ import { openKafkaFeed, type TopicOptions } from '../../src/feed/kafka.ts';
 import { startRelay } from '../../src/feed/relay.ts';
 import { openTailFeed } from '../../src/feed/tail.ts';
 import { openPostgresLog } from '../../src/log/postgres.ts';
+import { forkModule } from '../support/forked.ts';
 import { Tally } from './tally.ts';
 
 const variable = 'PARLEY_TEST_FEED';
@@ -65,7 +65,7 @@ export class FeedProcess {
 /** Starts a process; it is killed when `t` ends. Resolves when it is at work. */
 export async function startFeedProcess(t: Test, options: FeedProcessOptions): Promise<FeedProcess> {
   const env = { PATH: process.env.PATH, [variable]: JSON.stringify(options) };
-  const child = fork(fileURLToPath(import.meta.url), { env, execArgv: [] });
+  const child = forkModule(import.meta.url, { env, execArgv: [] });
   const seen = new FeedProcess(child);
   t.teardown(() => seen.kill());
   const [first] = await Promise.race([once(child, 'message'), once(child, 'exit')]);

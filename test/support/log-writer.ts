@@ -2,14 +2,14 @@
  * A process that writes to a log. Forked by tests (`startWriter`), so that it can be killed or frozen: it opens the log that
  * its environment names, says `ready`, and does what it is told by messages.
  */
-import { type ChildProcess, fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 import { codec } from '../../schemas/index.ts';
 import { openEventStoreLog } from '../../src/log/eventstoredb.ts';
 import type { Commit, Log, Outcome } from '../../src/log/log.ts';
 import { openPostgresLog } from '../../src/log/postgres.ts';
+import { forkModule } from './forked.ts';
 import { type Ack, type Load, runLoad } from './log-load.ts';
 
 /** Which log a writer process opens. Each adapter adds its own. */
@@ -122,7 +122,7 @@ export class Writer {
 export async function startWriter(t: Test, target: WriterTarget): Promise<Writer> {
   // Nothing of the test runner's own hooks: the process is to start fast and to die at any instruction.
   const env = { PATH: process.env.PATH, [variable]: JSON.stringify(target) };
-  const child = fork(fileURLToPath(import.meta.url), { env, execArgv: [], serialization: 'advanced' });
+  const child = forkModule(import.meta.url, { env, execArgv: [], serialization: 'advanced' });
   const writer = new Writer(child);
   t.teardown(() => writer.kill());
   const [first] = await Promise.race([once(child, 'message'), once(child, 'exit')]);
