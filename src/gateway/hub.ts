@@ -103,9 +103,8 @@ export class Hub<Context, Item extends HistoryItem> implements SessionHub<Contex
     const shown = events.filter((event) => {
       const route = dialect.route(event);
       if (route === null) return false;
-      const room = `${route.workspace}/${route.room}`;
-      if (route.joined !== undefined) joined.add(room);
-      return joined.has(room) || this.#hasAudience(route);
+      if (route.joined !== undefined) joined.add(roomOf(route));
+      return this.#hasAudience(route) || (joined.size > 0 && joined.has(roomOf(route)));
     });
     this.#prepared = new Set(shown);
     return shown.length === 0 ? undefined : dialect.prepare(shown);
@@ -332,4 +331,9 @@ export class Hub<Context, Item extends HistoryItem> implements SessionHub<Contex
   exitTopic(session: HubSession<Context>, topic: string): void {
     if (session.live) this.audiences.get(session.workspace)?.topics.remove(topic, session);
   }
+}
+
+/** Names the room of a route over all workspaces. */
+function roomOf({ workspace, room }: Route): string {
+  return `${workspace}/${room}`;
 }
