@@ -5,7 +5,7 @@
  */
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { BoundedMap } from './bounded-map.ts';
-import { HmacKey } from './hmac.ts';
+import { SipKey } from './siphash.ts';
 
 /** What a spelled id stands for. */
 export interface IdParts {
@@ -27,16 +27,19 @@ const maxValue = (1n << 122n) - 1n;
 /** Spellings that are remembered, each way. */
 const maxRemembered = 50_000;
 
+/** Where a UUID is put together. */
+const words = Buffer.alloc(16);
+
 /** Spells ids and reads them back. The key never changes: all ids hang on it. */
 export class IdSpeller {
-  readonly #rounds: Round[];
+  readonly #rounds: SipKey[];
   readonly #decoded = new BoundedMap<string, IdParts>(maxRemembered);
   readonly #spelled = new BoundedMap<string, string>(maxRemembered);
 
   constructor(key: Buffer) {
     this.#rounds = Array.from(
       { length: rounds },
-      (_, round) => new Round(createHmac('sha256', key).update(`id round ${round}`).digest()),
+      (_, round) => new SipKey(createHmac('sha256', key).update(`id round ${round}`).digest()),
     );
   }
 
@@ -45,7 +48,8 @@ export class IdSpeller {
     const name = `${parts.kind}/${parts.workspace}/${parts.id}`;
     let text = this.#spelled.get(name);
     if (text === undefined) {
-      text = toBase36(this.#encode(parts));
+      const { leftHigh, leftLow, high, low } = this.#encode(parts);
+      text = toBase36((wide(leftHigh, leftLow) << halfBits) | wide(high, low));
       this.#spelled.set(name, text);
     }
     return text;
@@ -63,7 +67,13 @@ export class IdSpeller {
 
   /** 32 hexadecimal digits, a UUID of version 8 without its dashes. */
   spellHex(parts: IdParts): string {
-    return toHex(this.#encode(parts));
+    const { leftHigh, leftLow, high, low } = this.#encode(parts);
+    // As `toHex`, without a number of 122 bits: the version stands behind the first 48, the variant behind the next 12.
+    words.writeInt32BE((leftHigh << 3) | (leftLow >>> 29), 0);
+    words.writeInt32BE(((leftLow >>> 13) << 16) | 0x8000 | ((leftLow >>> 1) & 0xfff), 4);
+    words.writeInt32BE(0x8000_0000 | ((leftLow & 1) << 29) | high, 8);
+    words.writeInt32BE(low, 12);
+    return words.toString('hex');
   }
 
   /** The parts of a spelling by `spellHex`; null when it is none of ours. */
@@ -76,17 +86,21 @@ export class IdSpeller {
     return parts;
   }
 
-  #encode({ kind, workspace, id }: IdParts): bigint {
+  #encode({ kind, workspace, id }: IdParts): Halves {
     let leftHigh = 0;
     let leftLow = (kind << 3) | (workspace >>> 29);
     let high = workspace & highMask;
     let low = id | 0;
     for (const round of this.#rounds) {
-      const [mixedHigh, mixedLow] = round.mix(high, low);
-      [leftHigh, high] = [high, leftHigh ^ (mixedHigh & highMask)];
-      [leftLow, low] = [low, leftLow ^ mixedLow];
+      round.mix(high, low);
+      const mixedHigh = leftHigh ^ (round.high & highMask);
+      const mixedLow = leftLow ^ round.low;
+      leftHigh = high;
+      leftLow = low;
+      high = mixedHigh;
+      low = mixedLow;
     }
-    return (wide(leftHigh, leftLow) << halfBits) | wide(high, low);
+    return { leftHigh, leftLow, high, low };
   }
 
   #decode(value: bigint): IdParts | null {
@@ -96,9 +110,10 @@ export class IdSpeller {
     let high = Number((value >> 32n) & BigInt(highMask));
     let low = Number(value & 0xffffffffn) | 0;
     for (let i = rounds - 1; i >= 0; i--) {
-      const [mixedHigh, mixedLow] = (this.#rounds[i] as Round).mix(leftHigh, leftLow);
-      [leftHigh, high] = [high ^ (mixedHigh & highMask), leftHigh];
-      [leftLow, low] = [low ^ mixedLow, leftLow];
+      const round = this.#rounds[i] as SipKey;
+      round.mix(leftHigh, leftLow);
+      [leftHigh, high] = [high ^ (round.high & highMask), leftHigh];
+      [leftLow, low] = [low ^ round.low, leftLow];
     }
     // 50 bits that are zero in every id of ours: a spelling made up by somebody does not pass.
     if (leftHigh !== 0 || leftLow >>> 11 !== 0) return null;
@@ -106,31 +121,12 @@ export class IdSpeller {
   }
 }
 
-/** The keyed function of one round: the first 64 bits of an HMAC. */
-class Round {
-  readonly #key: HmacKey;
-  readonly #input = Buffer.alloc(8);
-
-  constructor(key: Buffer) {
-    this.#key = new HmacKey(key);
-  }
-
-  /** 64 bits for 64 bits, each as two numbers of 32, the higher first; the answer's have a sign. */
-  mix(high: number, low: number): [high: number, low: number] {
-    this.#input.writeInt32BE(high, 0);
-    this.#input.writeInt32BE(low, 4);
-    const digest = this.#key.of('', this.#input, 'binary');
-    return [word(digest, 0), word(digest, 4)];
-  }
-}
-
-function word(bytes: string, at: number): number {
-  return (
-    (bytes.charCodeAt(at) << 24) |
-    (bytes.charCodeAt(at + 1) << 16) |
-    (bytes.charCodeAt(at + 2) << 8) |
-    bytes.charCodeAt(at + 3)
-  );
+/** Two numbers of 61 bits, each of 29 and of 32, which has a sign. */
+interface Halves {
+  readonly leftHigh: number;
+  readonly leftLow: number;
+  readonly high: number;
+  readonly low: number;
 }
 
 function wide(high: number, low: number): bigint {

@@ -11,7 +11,7 @@ const maxRemembered = 20_000;
 /** Spells and reads the dialect's ids. */
 export class Spelling {
   readonly #speller: IdSpeller;
-  /** One takes some 20 us, and each message shows three that many others show too. */
+  /** Each message shows three that many others show too. */
   readonly #spelled = new BoundedMap<string, string>(maxRemembered);
 
   constructor(speller: IdSpeller) {
