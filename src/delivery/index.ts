@@ -26,7 +26,7 @@
  * Failure: while storage is away nothing new is sent; afterwards it goes on by itself.
  */
 import type pg from 'pg';
-import { type CommandDoor, type DispatchCommands, ErasureCommands, type WorkspaceCommands } from '../commands/index.ts';
+import { type CommandDoor, type DispatchRecords, ErasureCommands, type WorkspaceCommands } from '../commands/index.ts';
 import { consumerPool } from '../feed/checkpoint.ts';
 import type { Tracer } from '../platform/telemetry.ts';
 import type { TraceAttempt } from './attempt.ts';
@@ -36,6 +36,7 @@ import { startHeldReceipts } from './held-receipts.ts';
 import { type OnReceipt, Receipts, type ReceiptsOptions } from './receipts.ts';
 
 export type { DispatcherDepths, DispatcherOptions, DispatchOutcome } from './dispatcher.ts';
+export { endLeases } from './leases.ts';
 export { deliveryMigrations } from './migrations.ts';
 export {
   type NotificationChannel,
@@ -50,6 +51,8 @@ export type { OnReceipt, ReceiptOutcome, Receipts, ReceiptsOptions } from './rec
 export { defaultSchedule, type Schedule } from './schedule.ts';
 export {
   defaultWebhookSchedule,
+  OwnPoster,
+  startPostingThread,
   startWebhooks,
   type WebhookDepths,
   type WebhookDialect,
@@ -63,7 +66,7 @@ export {
 
 /** What delivery needs. */
 export interface DeliveryOptions extends Omit<DispatcherOptions, 'commands' | 'workspaces' | 'trace'> {
-  readonly commands: DispatchCommands;
+  readonly commands: DispatchRecords;
   readonly workspaces: WorkspaceCommands;
   readonly door: CommandDoor;
   /** Address of the database, for consumers' connections. */
@@ -90,31 +93,12 @@ export interface DeliveryWork {
   stop(): Promise<void>;
 }
 
-/** Running delivery. */
-export interface Delivery extends DeliveryWork {
-  readonly receipts: Receipts;
-}
-
 /**
  * Makes what takes providers' receipts, and nothing that sends: for a process that answers their callbacks while others
  * deliver. To be stopped when nobody calls it any more.
  */
 export function openReceipts(options: ReceiptsOptions): Receipts {
   return new Receipts(options);
-}
-
-/** Starts everything that delivery does, taking receipts included. */
-export function startDelivery(options: DeliveryOptions): Delivery {
-  const work = startDeliveryWork(options);
-  const receipts = openReceipts(options);
-  return {
-    ...work,
-    receipts,
-    stop() {
-      receipts.stop();
-      return work.stop();
-    },
-  };
 }
 
 /** Starts what needs no callbacks: sending, applying held receipts, and the chores. Any number of processes share it. */

@@ -1,5 +1,6 @@
 /** Times as JSON dialects read and write them: ISO 8601, UTC. */
 import { z } from 'zod';
+import { iso } from '../platform/clock.ts';
 
 /**
  * A date or a time of ISO 8601 in milliseconds, null for what is neither; without an offset it is UTC.
@@ -21,11 +22,6 @@ export function readTime(text: string, bareDate: 'start' | 'end'): number | null
 
 /** What `readTime` reads, for the document. */
 export const moment = z.union([z.iso.date(), z.iso.datetime({ offset: true })]);
-
-/** ISO 8601, UTC. */
-export function iso(ms: number): string {
-  return new Date(ms).toISOString();
-}
 
 /** ISO 8601, or null for a time that has not come. */
 export function isoOrNull(ms: number | null): string | null {

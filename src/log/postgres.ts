@@ -23,7 +23,7 @@ import {
   type Verdict,
 } from './postgres-flush.ts';
 import { LogPeer } from './postgres-peer.ts';
-import { decodeRow, type EventRow, eventColumns } from './postgres-rows.ts';
+import { decodeRow, type EventRow, eventColumns, isErased, positionOf, revisionOf } from './postgres-rows.ts';
 import { destroyClient, TailHub, trustMemoryMs } from './postgres-tail.ts';
 import { type Waiting, waiting } from './waiting.ts';
 
@@ -365,16 +365,15 @@ export class PostgresLog implements Log {
     const rows = await this.#streams.ask({ stream, from });
     const last = rows.at(-1);
     if (!last && from > 0) {
-      const whole = await this.#query<EventRow>({
-        text: `SELECT ${eventColumns} FROM log.events WHERE stream = $1 ORDER BY revision DESC LIMIT 1`,
+      const { rows: ends } = await this.#query<{ revision: number; closed: boolean }>({
+        text: 'SELECT revision, data IS NULL AS closed FROM log.events WHERE stream = $1 ORDER BY revision DESC LIMIT 1',
         values: [stream],
       });
-      const end = whole.rows[0];
-      return { events: [], revision: end?.revision ?? -1, closed: end ? end.data === null : false };
+      return { events: [], ...(ends[0] ?? { revision: -1, closed: false }) };
     }
-    const closed = last !== undefined && last.data === null;
+    const closed = last !== undefined && isErased(last);
     const events = closed ? [] : rows.map((row) => decodeRow(row, this.#options.codec)).filter((e) => e !== null);
-    return { events, revision: last?.revision ?? -1, closed };
+    return { events, revision: last ? revisionOf(last) : -1, closed };
   }
 
   async holder(name: string, at: number): Promise<Holder | null> {
@@ -388,14 +387,14 @@ export class PostgresLog implements Log {
 
   /** The rows of several streams, in the order that they were asked for. */
   async #readStreams(asked: readonly StreamRead[]): Promise<EventRow[][]> {
-    const { rows } = await this.#query<EventRow & { nth: string }>({
+    const rows = await this.#events({
       name: 'log-read-streams',
-      text: `SELECT nth, ${eventColumns} FROM unnest($1::text[], $2::int[]) WITH ORDINALITY AS asked(name, since, nth)
+      text: `SELECT ${eventColumns}, nth FROM unnest($1::text[], $2::int[]) WITH ORDINALITY AS asked(name, since, nth)
         JOIN log.events ON stream = name AND revision >= since ORDER BY nth, revision`,
       values: [asked.map(({ stream }) => stream), asked.map(({ from }) => from)],
     });
     const found: EventRow[][] = asked.map(() => []);
-    for (const row of rows) found[Number(row.nth) - 1]?.push(row);
+    for (const row of rows) found[Number(row[10]) - 1]?.push(row);
     return found;
   }
 
@@ -410,14 +409,14 @@ export class PostgresLog implements Log {
 
   /** One page of history; erased events stand as null, so that places are positions. */
   async #history(from: bigint, max: number): Promise<{ events: (RecordedEvent | null)[]; position: bigint }> {
-    const { rows } = await this.#query<EventRow>({
+    const rows = await this.#events({
       name: 'log-history',
       text: `SELECT ${eventColumns} FROM log.events WHERE position > $1 ORDER BY position LIMIT $2`,
       values: [from.toString(), max],
     });
     const events = rows.map((row) => decodeRow(row, this.#options.codec));
     const last = rows.at(-1);
-    return { events, position: last ? BigInt(last.position) : from };
+    return { events, position: last ? positionOf(last) : from };
   }
 
   async head(): Promise<bigint> {
@@ -452,6 +451,11 @@ export class PostgresLog implements Log {
     } finally {
       await client.end().catch(() => {});
     }
+  }
+
+  async #events(query: pg.QueryConfig): Promise<EventRow[]> {
+    const { rows } = await this.#query<never>({ ...query, rowMode: 'array' } as pg.QueryConfig);
+    return rows;
   }
 
   async #query<R extends pg.QueryResultRow>(query: pg.QueryConfig): Promise<pg.QueryResult<R>> {

@@ -6,6 +6,7 @@ import { type Email, email } from '../delivery/email/index.ts';
 import {
   type Notifications,
   startNotifications,
+  startPostingThread,
   startWebhooks,
   type Webhooks,
   webhookSchedule,
@@ -85,7 +86,7 @@ export function openWebhooks(ground: Ground, core: Core, sendAfter: Promise<unkn
     projected,
     commands: core.webhooks,
     dialect: told(config, core),
-    guard: core.guard,
+    poster: (attemptTimeoutMs) => startPostingThread({ ...config.outbound, attemptTimeoutMs }),
     clock: systemClock,
     logger,
     sole: storage.alone,
@@ -99,7 +100,7 @@ export function openWebhooks(ground: Ground, core: Core, sendAfter: Promise<unkn
 
 /** Starts the delivery of notifications. E-mail goes to the emulations where there is a sandbox. */
 export function openNotifications(ground: Ground, core: Core, sandbox: SandboxUrls | null): Notifications {
-  const { config, storage, feed, log, logger, metrics, projected } = ground;
+  const { config, feed, log, logger, metrics, projected } = ground;
   const { db, guard, webhooks, rooms, emailProviders } = core;
   const mail = openEmail(config, guard, sandbox);
   const presence = openPresence(core.pool);
@@ -124,7 +125,6 @@ export function openNotifications(ground: Ground, core: Core, sandbox: SandboxUr
     guard,
     clock: systemClock,
     logger,
-    sole: storage.alone,
     schedule: { ...defaultNotificationSchedule, retryDelaysMs: config.notifications.retryDelaysMs },
     onOutcome: (channel, outcome) => count(channel, outcome, 1),
   });

@@ -1,8 +1,8 @@
 /** What the thread of `thread.ts` runs. */
-import { constants, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { createLogger } from '../platform/logger.ts';
 import { createMetrics } from '../platform/metrics.ts';
+import { giveWay } from '../platform/priority.ts';
 import { startTelemetry } from '../platform/telemetry.ts';
 import { Closers } from './closers.ts';
 import { openCore } from './core.ts';
@@ -14,14 +14,7 @@ import type { FromThread, ThreadData, ThreadStart, ToThread } from './thread.ts'
 /** What no batch tells of, such as the end of a rebuild, is told so often. */
 const reportEveryMs = 100;
 
-// Who waits for an answer comes first. On Linux this is the priority of the thread alone, elsewhere that of the whole process.
-if (process.platform === 'linux') {
-  try {
-    setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
-  } catch {
-    // Where it may not be set, the two are equals.
-  }
-}
+giveWay();
 
 const port = parentPort;
 if (!port) throw new Error('this module is for a thread');
@@ -83,7 +76,7 @@ async function start(): Promise<void> {
     baseUrl: () => address.baseUrl,
     listening: listening.promise,
   };
-  const delivery = roles.has('delivery') ? openDelivery(opened, core, leaving, closers) : null;
+  const delivery = roles.has('delivery') ? await openDelivery(opened, core, leaving, closers) : null;
   observeWork(ground, open, core, delivery);
   for (const part of parts) part.catch((failed: unknown) => tell({ failed }));
   report();

@@ -9,10 +9,11 @@ import { Holdings } from './holdings.ts';
 import type { WebhookDepths, WebhookOutcome, Webhooks, WebhooksOptions } from './index.ts';
 import { WebhookLeases } from './leases.ts';
 import { Live } from './live.ts';
+import type { Poster } from './poster.ts';
 import { type Ended, type Outcome, WebhookRecorder } from './recorder.ts';
 import { Scanner } from './scanner.ts';
 import { defaultWebhookSchedule, retryAt, type WebhookSchedule } from './schedule.ts';
-import { type WebhookAnswer, WebhookSender } from './sender.ts';
+import type { WebhookAnswer } from './sender.ts';
 import { Track } from './track.ts';
 
 /** Ends that may wait to be recorded before nothing more is begun. */
@@ -38,7 +39,7 @@ export class Deliverer implements Webhooks {
   readonly #live: Live;
   readonly #scanner: Scanner;
   readonly #filler: Filler;
-  readonly #sender: WebhookSender;
+  readonly #poster: Poster;
   readonly #recorder: WebhookRecorder;
   readonly #slots: Slots<Endpoint>;
   readonly #erased = new Map<string, number>();
@@ -50,7 +51,7 @@ export class Deliverer implements Webhooks {
 
   constructor(options: WebhooksOptions) {
     this.#options = options;
-    const { feed, history, dialect, clock, commands, read, work, guard, sole, leaseMs = 30_000 } = options;
+    const { feed, history, dialect, clock, commands, read, work, sole, leaseMs = 30_000 } = options;
     const { signal } = this.#stopping;
     const onTrouble = (error: unknown) => this.#trouble(error);
     const schedule = options.schedule ?? defaultWebhookSchedule;
@@ -86,7 +87,7 @@ export class Deliverer implements Webhooks {
       track: (work) => this.#track(work),
       onTrouble,
     });
-    this.#sender = new WebhookSender({ guard, attemptTimeoutMs: schedule.attemptTimeoutMs });
+    this.#poster = options.poster(schedule.attemptTimeoutMs);
     this.#recorder = new WebhookRecorder({ commands, onTrouble, onRecorded: (...told) => this.#onRecorded(...told) });
     this.#slots = new Slots(options.concurrency ?? 256, (endpoint) => this.#pumpSoon(endpoint));
     this.#holdings = new Holdings({
@@ -298,10 +299,9 @@ export class Deliverer implements Webhooks {
       this.#record({ endpoint, delivery, outcome: { end: 'erased' }, at: clock.now() });
       return;
     }
-    const body = Buffer.from(`${ripe.head}${endpoint.meta(dialect, delivery)}`, 'utf8');
-    const headers = endpoint.headers(ripe.id, clock.now() / 1_000, body);
-    const { origin, path } = endpoint.target;
-    const attempt = this.#sender.post({ origin, path, headers, body }).then((answer) => {
+    const body = `${ripe.head}${endpoint.meta(dialect, delivery)}`;
+    const post = { target: endpoint.target, id: ripe.id, atS: clock.now() / 1_000, body };
+    const attempt = this.#poster.post(post).then((answer) => {
       this.#running.delete(attempt);
       this.#onAnswer(endpoint, delivery, answer);
     });
@@ -398,7 +398,7 @@ export class Deliverer implements Webhooks {
     const over = new AbortController();
     const ended = this.#ended().finally(() => over.abort());
     await sleep(stopGraceMs, over.signal).catch(() => {});
-    await this.#sender.close();
+    await this.#poster.close();
     this.#reached.stop();
     await sleep(stopGraceMs, over.signal).catch(() => {});
     this.#recorder.abandon();

@@ -1,9 +1,9 @@
 import { afterAttempt, type Failures, maxFailures, type WebhookState } from '../../commands/index.ts';
 import type { SlotTaker, Trust } from '../slots.ts';
 import type { WebhookDialect } from './dialect.ts';
+import { type PostTarget, postTarget } from './poster.ts';
 import { deliveryId, type Ripe } from './ripe.ts';
 import type { WebhookSchedule } from './schedule.ts';
-import { type Signer, signer } from './signature.ts';
 import { Track, type TrackItem, type TrackOptions, type TrackRoom } from './track.ts';
 
 /** A delivery on its way. */
@@ -84,11 +84,9 @@ export class Endpoint implements SlotTaker {
   readonly #maxOpen: number;
   readonly #startedAt = new Map<Delivery, number>();
   #state: WebhookState;
-  #target: Target;
+  #target: PostTarget;
   /** What the bodies of all its deliveries say of it; null before the first. */
   #own: string | null = null;
-  #signer: Signer;
-  #headers: Readonly<Record<string, string>>;
   #events: ReadonlySet<string>;
   #rooms: ReadonlySet<number>;
   #limit = firstLimit;
@@ -113,9 +111,7 @@ export class Endpoint implements SlotTaker {
     this.#maxOpen = options.maxOpen;
     this.#pauseMs = schedule.pauseMs.first;
     this.#state = state;
-    this.#target = targetOf(state);
-    this.#signer = signer(options.secret);
-    this.#headers = lowerCased(options.headers);
+    this.#target = postTarget(state.url, options.headers, options.secret);
     this.#events = new Set(state.events);
     this.#rooms = new Set(state.roomFilters);
   }
@@ -123,16 +119,14 @@ export class Endpoint implements SlotTaker {
   /** Takes new settings; what waits is taken again by them. */
   reconfigure({ state, secret, headers }: EndpointSettings): void {
     this.#state = state;
-    this.#target = targetOf(state);
-    this.#signer = signer(secret);
-    this.#headers = lowerCased(headers);
+    this.#target = postTarget(state.url, headers, secret);
     this.#events = new Set(state.events);
     this.#rooms = new Set(state.roomFilters);
     for (const track of this.tracks) track.trim(0);
   }
 
-  /** Where to post to. */
-  get target(): Target {
+  /** Where to post to, and with what. */
+  get target(): PostTarget {
     return this.#target;
   }
 
@@ -143,11 +137,6 @@ export class Endpoint implements SlotTaker {
       webhook_id: dialect.spellWebhook(this.workspace, this.webhook),
     }).slice(0, -1);
     return `,"meta":${this.#own},"delivery_id":"${id}","attempt":${attempts + 1},"position":"${ripe.position}"}}`;
-  }
-
-  /** Headers of one attempt. `atS` in seconds since the epoch. */
-  headers(id: string, atS: number, body: Buffer): Record<string, string> {
-    return requestHeaders({ headers: this.#headers, signer: this.#signer }, id, atS, body);
   }
 
   /** True for what this webhook asks for (`room_filters` pass events without a room). */
@@ -260,37 +249,4 @@ export class Endpoint implements SlotTaker {
     const oldest = this.#startedAt.values().next();
     if (!oldest.done && now - oldest.value > slowMs) this.trust = 'suspect';
   }
-}
-
-/** A URL in the parts that a request names. */
-export interface Target {
-  readonly origin: string;
-  /** With its query. */
-  readonly path: string;
-}
-
-/** The target of a webhook. */
-export function targetOf({ url }: Pick<WebhookState, 'url'>): Target {
-  const { origin, pathname, search } = new URL(url);
-  return { origin, path: pathname + search };
-}
-
-/** Headers of a request: those of the webhook's owner cannot take the place of ours. `atS` in seconds since the epoch. */
-export function requestHeaders(
-  own: { readonly headers: Readonly<Record<string, string>>; readonly signer: Signer },
-  id: string,
-  atS: number,
-  body: Buffer,
-): Record<string, string> {
-  return {
-    'user-agent': 'Parley-Webhooks',
-    ...own.headers,
-    'content-type': 'application/json',
-    ...own.signer.headers(id, atS, body),
-  };
-}
-
-/** Names of headers in lower case. */
-export function lowerCased(headers: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
 }

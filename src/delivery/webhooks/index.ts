@@ -32,13 +32,15 @@ import type { RecordedEvent } from '../../../schemas/index.ts';
 import type { WebhookCommands } from '../../commands/index.ts';
 import type { ConsumerLogger, Feed, History } from '../../feed/feed.ts';
 import type { Clock } from '../../platform/clock.ts';
-import type { OutboundGuard } from '../../platform/outbound-guard.ts';
 import type { Projected } from '../reached.ts';
 import { Deliverer } from './deliverer.ts';
 import type { WebhookDialect } from './dialect.ts';
+import type { Poster } from './poster.ts';
 import type { WebhookSchedule } from './schedule.ts';
 
 export type { Rendered, WebhookDialect } from './dialect.ts';
+export { OwnPoster, type Poster } from './poster.ts';
+export { startPostingThread } from './posting-thread.ts';
 export { defaultWebhookSchedule, type WebhookSchedule, webhookSchedule } from './schedule.ts';
 export { webhookTests } from './tester.ts';
 
@@ -59,7 +61,8 @@ export interface WebhooksOptions {
   readonly projected: Projected;
   readonly commands: WebhookCommands;
   readonly dialect: WebhookDialect;
-  readonly guard: Pick<OutboundGuard, 'connector'>;
+  /** Makes what posts, given the time that an attempt may take, milliseconds. It is closed at the stop. */
+  readonly poster: (attemptTimeoutMs: number) => Poster;
   readonly clock: Clock;
   readonly logger: ConsumerLogger;
   /** No other process delivers webhooks: leases that an earlier one left are over. */

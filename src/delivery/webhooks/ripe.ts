@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import type { RecordedEvent } from '../../../schemas/index.ts';
+import { iso } from '../../platform/clock.ts';
 import type { Reached } from '../reached.ts';
 import type { WebhookDialect } from './dialect.ts';
 
@@ -50,7 +51,7 @@ export async function ripen(
     const workspace = workspaceOf(event);
     if (!told || workspace === null) continue;
     const id = eventId(event);
-    const createdAt = new Date(event.at).toISOString();
+    const createdAt = iso(event.at);
     ripe.push({
       workspace,
       position: event.position,

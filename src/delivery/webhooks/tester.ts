@@ -3,9 +3,7 @@ import type { WebhookCommands, WebhookTestDoor } from '../../commands/index.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { OutboundGuard } from '../../platform/outbound-guard.ts';
 import type { WebhookDialect } from './dialect.ts';
-import { lowerCased, requestHeaders, targetOf } from './endpoint.ts';
-import { WebhookSender } from './sender.ts';
-import { signer } from './signature.ts';
+import { OwnPoster, postTarget } from './poster.ts';
 
 /** What tests need. */
 export interface WebhookTestsOptions {
@@ -23,7 +21,7 @@ const maxTimeoutMs = 10_000;
 export function webhookTests(options: WebhookTestsOptions): WebhookTestDoor & { close(): Promise<void> } {
   const { guard, commands, dialect, clock } = options;
   const attemptTimeoutMs = Math.min(options.attemptTimeoutMs, maxTimeoutMs);
-  const sender = new WebhookSender({ guard, attemptTimeoutMs });
+  const poster = new OwnPoster({ guard, attemptTimeoutMs });
   const newId = (prefix: string) => `${prefix}_${randomBytes(16).toString('hex')}`;
   return {
     async test(state) {
@@ -42,19 +40,11 @@ export function webhookTests(options: WebhookTestsOptions): WebhookTestDoor & { 
           attempt: 1,
         },
       };
-      const body = Buffer.from(JSON.stringify(told), 'utf8');
-      const settings = {
-        headers: lowerCased(commands.openHeaders(state)),
-        signer: signer(commands.openSecret(state)),
-      };
+      const target = postTarget(state.url, commands.openHeaders(state), commands.openSecret(state));
       const began = clock.monotonicMs();
-      const { status, error } = await sender.post({
-        ...targetOf(state),
-        headers: requestHeaders(settings, id, at / 1_000, body),
-        body,
-      });
+      const { status, error } = await poster.post({ target, id, atS: at / 1_000, body: JSON.stringify(told) });
       return { status, error, tookMs: clock.monotonicMs() - began };
     },
-    close: () => sender.close(),
+    close: () => poster.close(),
   };
 }

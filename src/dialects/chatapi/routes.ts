@@ -5,9 +5,10 @@ import type { Context } from './context.ts';
 import { type Access, keyGuard } from './credentials.ts';
 import * as wire from './wire.ts';
 
+export { iso } from '../../platform/clock.ts';
 export { tellPosition } from '../freshness.ts';
 export { param } from '../routes.ts';
-export { iso, isoOrNull } from '../times.ts';
+export { isoOrNull } from '../times.ts';
 
 /** Name of the dialect, also that of its document. */
 export const DIALECT = 'chatapi';

@@ -3,9 +3,10 @@ import { addDocumentedRoute, type DocumentedRoute } from '../routes.ts';
 import type { DashboardUser } from './credentials.ts';
 import { errorBody } from './wire.ts';
 
+export { iso } from '../../platform/clock.ts';
 export { tellPosition } from '../freshness.ts';
 export { param } from '../routes.ts';
-export { iso, isoOrNull } from '../times.ts';
+export { isoOrNull } from '../times.ts';
 
 /** Name of the dialect, also that of its document. */
 export const DIALECT = 'messagejs';

@@ -1,7 +1,7 @@
 /** A process that delivers webhooks until it is killed: `node child.ts <database url> [sole]`. Says `ready` when it has begun. */
 import { codec } from '../../../schemas/index.ts';
 import { CommandDoor, IdAllocator, Idempotency, WebhookCommands } from '../../../src/commands/index.ts';
-import { startWebhooks } from '../../../src/delivery/index.ts';
+import { startPostingThread, startWebhooks } from '../../../src/delivery/index.ts';
 import { openTailFeed } from '../../../src/feed/tail.ts';
 import { openPostgresLog } from '../../../src/log/postgres.ts';
 import { systemClock } from '../../../src/platform/clock.ts';
@@ -19,7 +19,8 @@ const projector = await startProjector({ url, feed, history: log, logger: silent
 const pool = openPool({ url, name: 'child', maxConnections: 8 });
 const door = new CommandDoor({ log, clock: systemClock });
 await door.start();
-const guard = outboundGuard({ allowCidrs: ['127.0.0.0/8'] });
+const allowCidrs = ['127.0.0.0/8'];
+const guard = outboundGuard({ allowCidrs });
 const ids = new IdAllocator(pool, async () => 0);
 const sealer = new Sealer([Buffer.alloc(32, 3)]);
 const idempotency = new Idempotency({ door, nameKey: Buffer.alloc(32, 1) });
@@ -32,7 +33,7 @@ const webhooks = startWebhooks({
   projected: projector,
   commands: new WebhookCommands({ door, ids, idempotency, sealer, guard, eventNames: new Set(['message.created']) }),
   dialect: testDialect,
-  guard,
+  poster: (attemptTimeoutMs) => startPostingThread({ allowCidrs, proxy: null, attemptTimeoutMs }),
   clock: systemClock,
   logger: silent,
   sole: sole === 'sole',

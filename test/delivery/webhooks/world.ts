@@ -13,6 +13,7 @@ import {
 } from '../../../src/commands/index.ts';
 import {
   defaultWebhookSchedule,
+  OwnPoster,
   startWebhooks,
   type Webhooks,
   type WebhooksOptions,
@@ -175,7 +176,7 @@ async function openNode({ t, url, read, projector, guard }: NodeParts, clock: Cl
     projected: projector,
     commands,
     dialect: testDialect,
-    guard,
+    poster: (attemptTimeoutMs) => new OwnPoster({ guard, attemptTimeoutMs }),
     clock,
     logger: silent,
     sole: true,

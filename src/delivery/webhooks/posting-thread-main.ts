@@ -1,0 +1,43 @@
+/** What the thread of `posting-thread.ts` runs. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { outboundGuard } from '../../platform/outbound-guard.ts';
+import { giveWay } from '../../platform/priority.ts';
+import { OwnPoster, type PostTarget } from './poster.ts';
+import {
+  type FromPostingThread,
+  type PostingThreadOptions,
+  postWidth,
+  type ToPostingThread,
+} from './posting-thread.ts';
+
+giveWay();
+
+const port = parentPort;
+if (!port) throw new Error('this module is for a thread');
+const tell = (message: FromPostingThread) => port.postMessage(message);
+
+const { allowCidrs, proxy, attemptTimeoutMs } = workerData as PostingThreadOptions;
+const guard = outboundGuard({ allowCidrs, ...(proxy !== null && { proxy }) });
+const poster = new OwnPoster({ guard, attemptTimeoutMs });
+let answers: (number | string | null)[] = [];
+
+port.on('message', (message: ToPostingThread) => {
+  if ('close' in message) {
+    void poster.close().then(() => setImmediate(() => tell({ closed: true })));
+    return;
+  }
+  const { targets, posts } = message;
+  for (let at = 0; at < posts.length; at += postWidth) {
+    const [number, place, id, atS, body] = posts.slice(at, at + postWidth) as [number, number, string, number, string];
+    const target = targets[place] as PostTarget;
+    void poster.post({ target, id, atS, body }).then(({ status, error }) => {
+      // Those that end together are told of together.
+      if (answers.push(number, status, error) > 3) return;
+      queueMicrotask(() => {
+        const ended = answers;
+        answers = [];
+        tell({ answers: ended });
+      });
+    });
+  }
+});
