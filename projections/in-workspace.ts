@@ -1,5 +1,6 @@
 /** Queries of the things that a workspace holds by number: keys, connectors, templates. */
 import type { QueryResultRow } from 'pg';
+import { listed } from './listed.ts';
 import type { Listed, Page, Queryable } from './projection.ts';
 import { living } from './sql.ts';
 
@@ -31,23 +32,14 @@ export async function findThing<T extends QueryResultRow>(
 }
 
 /** A workspace's things, newest first; all of them without a page. */
-export async function listThings<T extends QueryResultRow>(
+export function listThings<T extends QueryResultRow>(
   db: Queryable,
   { table, as, id, columns, join = '' }: ThingTable,
   workspace: number,
   page?: Page,
 ): Promise<Listed<T>> {
   const those = `WHERE ${as}.workspace = $1 AND NOT ${as}.deleted AND ${living('$1')}`;
-  const [{ rows }, total] = await Promise.all([
-    db.query<T>({
-      text: `SELECT ${columns} FROM ${table} ${as} ${join} ${those}
-        ORDER BY ${as}.created_at DESC, ${as}.${id} DESC LIMIT $2 OFFSET $3`,
-      values: [workspace, page?.limit ?? null, page?.offset ?? 0],
-    }),
-    db.query<{ count: number }>({
-      text: `SELECT count(*)::int AS count FROM ${table} ${as} ${those}`,
-      values: [workspace],
-    }),
-  ]);
-  return { items: rows, total: total.rows[0]?.count ?? 0 };
+  const [from, order] = [`FROM ${table} ${as}`, `${as}.created_at DESC, ${as}.${id} DESC`];
+  const query = { columns, those: `${from} ${join} ${those}`, counted: `${from} ${those}`, order, values: [workspace] };
+  return listed(db, query, page);
 }

@@ -116,7 +116,8 @@ export const notificationEvents = {
   NotificationFailed: defineEvent(
     notificationRef.extend({ ...round, ...ending, open, used: z.int().min(0), error: z.string() }),
   ),
-  NotificationCancelled: defineEvent(notificationRef),
+  /** It is not sent any more: as it was asked for, or, where there is an `error`, by that. */
+  NotificationCancelled: defineEvent(notificationRef.extend({ error: z.string().optional() })),
   /** A failed one gets all its attempts anew, beginning at once. */
   NotificationRetried: defineEvent(notificationRef),
 };

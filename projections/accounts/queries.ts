@@ -1,4 +1,5 @@
 import { normalizeEmail } from '../../schemas/index.ts';
+import { listed } from '../listed.ts';
 import type { AccountRef, Listed, Page, Queryable } from '../projection.ts';
 import { containing, living, ms } from '../sql.ts';
 
@@ -128,7 +129,7 @@ const sorts = {
 const searched = ['display_name', 'given_name', 'family_name', 'username', 'email', 'phone'];
 
 /** A workspace's accounts; all of them without a page. The total is counted over them: about 1 ms per 10,000. */
-export async function listAccounts(db: Queryable, filter: AccountFilter, page?: Page): Promise<Listed<AccountView>> {
+export function listAccounts(db: Queryable, filter: AccountFilter, page?: Page): Promise<Listed<AccountView>> {
   const { workspace, kinds, active, search, sort = 'account', order = 'asc', after } = filter;
   const matches = searched.map((name) => `a.${name} ILIKE $4`).join(' OR ');
   const those = `a.workspace = $1 AND NOT a.deleted AND ${living('$1')} AND ($2::text[] IS NULL OR a.kind = ANY ($2))
@@ -136,14 +137,8 @@ export async function listAccounts(db: Queryable, filter: AccountFilter, page?: 
   const values = [workspace, kinds ?? null, active ?? null, search ? containing(search) : null, after ?? -1];
   const direction = order === 'asc' ? 'ASC' : 'DESC';
   const by = sort === 'account' ? '' : `${sorts[sort]} ${direction} NULLS LAST, `;
-  const [{ rows }, total] = await Promise.all([
-    db.query<AccountView>({
-      text: `SELECT ${columns} FROM ${from} WHERE ${those} ORDER BY ${by}a.account ${direction} LIMIT $6 OFFSET $7`,
-      values: [...values, page?.limit ?? null, page?.offset ?? 0],
-    }),
-    db.query<{ count: number }>({ text: `SELECT count(*)::int AS count FROM accounts a WHERE ${those}`, values }),
-  ]);
-  return { items: rows, total: total.rows[0]?.count ?? 0 };
+  const [all, counted] = [`FROM ${from} WHERE ${those}`, `FROM accounts a WHERE ${those}`];
+  return listed(db, { columns, those: all, counted, order: `${by}a.account ${direction}`, values }, page);
 }
 
 /** What an account declared of its presence. */

@@ -52,6 +52,26 @@ export async function findMessage(
   return rows[0] ?? null;
 }
 
+/**
+ * What is left of a message that somebody knows to be gone, alone, with its room or with its sender: who posted it, where and
+ * when, and nothing that it said. Null when the rows do not know it yet.
+ */
+export async function findMessageTombstone(
+  db: Queryable,
+  workspace: number,
+  message: number,
+): Promise<MessageView | null> {
+  const { rows } = await db.query<MessageView>({
+    text: `SELECT ${columns} FROM messages m ${nameJoins} WHERE m.workspace = $1 AND m.message = $2 AND ${living('$1')}`,
+    values: [workspace, message],
+  });
+  const [row] = rows;
+  if (!row) return null;
+  // The rows may not have been blanked yet; a name that its poster gave is content, and not told from the sender's own here.
+  const senderName = row.deleted ? row.senderName : null;
+  return { ...row, senderName, body: null, meta: null, deleted: true };
+}
+
 /** Which messages to list, and how. Times are milliseconds since the epoch, both ends included. */
 export interface MessageFilter {
   readonly workspace: number;

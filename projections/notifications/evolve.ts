@@ -69,7 +69,7 @@ export function evolve(row: NotificationRow | null, event: NotificationEvent): N
       return { ...afterRound(next, event.data), status: 'failed', due: null, used, error };
     }
     case 'NotificationCancelled':
-      return { ...next, status: 'cancelled', due: null };
+      return { ...next, status: 'cancelled', due: null, error: event.data.error ?? null };
     case 'NotificationRetried':
       return { ...next, status: 'pending', due: event.at, used: 0, scheduled_for: null, leaves_by: null, error: null };
   }

@@ -4,6 +4,7 @@
  */
 import type { EventData } from '../../schemas/index.ts';
 import { daysOf } from '../dispatches/counts.ts';
+import { listed } from '../listed.ts';
 import type { Listed, Page, Queryable } from '../projection.ts';
 import { living, ms } from '../sql.ts';
 import type { NotificationAttempt, NotificationRow, NotificationStatus } from './evolve.ts';
@@ -82,7 +83,7 @@ const sorts = {
 } as const;
 
 /** Notifications of a workspace, and how many there are in all. */
-export async function listNotifications(
+export function listNotifications(
   db: Queryable,
   filter: NotificationFilter,
   page: Page,
@@ -103,15 +104,8 @@ export async function listNotifications(
     toMs ?? null,
   ];
   const direction = order === 'asc' ? 'ASC' : 'DESC NULLS LAST';
-  const [{ rows }, total] = await Promise.all([
-    db.query<NotificationView>({
-      text: `SELECT ${columns} ${those}
-        ORDER BY ${sorts[sort]} ${direction}, n.created_at ${direction}, n.notification ${direction} LIMIT $8 OFFSET $9`,
-      values: [...values, page.limit, page.offset],
-    }),
-    db.query<{ count: number }>({ text: `SELECT count(*)::int AS count ${those}`, values }),
-  ]);
-  return { items: rows, total: total.rows[0]?.count ?? 0 };
+  const by = `${sorts[sort]} ${direction}, n.created_at ${direction}, n.notification ${direction}`;
+  return listed(db, { columns, those, order: by, values }, page);
 }
 
 /** A notification that may be taken up. Times are milliseconds since the epoch. */

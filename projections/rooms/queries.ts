@@ -3,6 +3,7 @@
  * is in no answer; one that was deleted and keeps its content is, flagged.
  */
 import { AUTO_INACTIVE } from '../../schemas/index.ts';
+import { listed } from '../listed.ts';
 import type { Listed, Page, Queryable } from '../projection.ts';
 import { containing, living, ms } from '../sql.ts';
 
@@ -114,6 +115,24 @@ export async function findRoom(
   return found ?? null;
 }
 
+/** What is left of a room that is being erased. Times are milliseconds since the epoch. */
+export interface RoomTombstone {
+  readonly kind: RoomKind;
+  readonly createdAt: number;
+  /** Null once it is erased. */
+  readonly deletedAt: number | null;
+}
+
+/** What is left of a room that somebody knows to be gone; null when the rows do not know it yet. */
+export async function findRoomTombstone(db: Queryable, workspace: number, room: number): Promise<RoomTombstone | null> {
+  const { rows } = await db.query<RoomTombstone>({
+    text: `SELECT kind, ${ms('created_at')} AS "createdAt", ${ms('deleted_at')} AS "deletedAt" FROM rooms
+      WHERE workspace = $1 AND room = $2 AND ${living('$1')}`,
+    values: [workspace, room],
+  });
+  return rows[0] ?? null;
+}
+
 /** Rooms by number, in the order of their numbers; unknown ones are left out. */
 export async function roomsByNumber(
   db: Queryable,
@@ -162,7 +181,7 @@ const filtered = `r.workspace = $1 AND NOT r.erasing AND ${living('$1')} AND ($4
   AND ($5::bool IS NULL OR ${isActive} = $5) AND ($6::bool OR NOT r.deleted)
   AND ($7::text IS NULL OR r.name ILIKE $7 OR r.description ILIKE $7) AND ($8::text IS NULL OR r.visibility = $8)`;
 
-async function list<T extends RoomView>(
+function list<T extends RoomView>(
   db: Queryable,
   filter: RoomFilter,
   page: Page | undefined,
@@ -177,14 +196,8 @@ async function list<T extends RoomView>(
       ? `FROM ${from} WHERE ${filtered} AND $9::int IS NULL`
       : `FROM memberships o JOIN ${from} ON o.workspace = $1 AND o.account = $9 AND o.ended_position IS NULL AND r.room = o.room
         WHERE ${filtered}`;
-  const [{ rows }, total] = await Promise.all([
-    db.query<T>({
-      text: `SELECT ${columns}${member === null ? '' : `, ${own}`} ${those} ORDER BY ${ordered(sort, order)} LIMIT $10 OFFSET $11`,
-      values: [...values, page?.limit ?? null, page?.offset ?? 0],
-    }),
-    db.query<{ count: number }>({ text: `SELECT count(*)::int AS count ${those}`, values }),
-  ]);
-  return { items: rows, total: total.rows[0]?.count ?? 0 };
+  const shown = member === null ? columns : `${columns}, ${own}`;
+  return listed(db, { columns: shown, those, order: ordered(sort, order), values }, page);
 }
 
 /** A workspace's rooms; all of them without a page. Page and total look at every room of it: about 2 ms per 1,000. */

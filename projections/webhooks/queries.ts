@@ -1,4 +1,5 @@
 import { findThing, type ThingTable } from '../in-workspace.ts';
+import { listed } from '../listed.ts';
 import type { Listed, Page, Queryable } from '../projection.ts';
 import { living, ms } from '../sql.ts';
 
@@ -44,7 +45,7 @@ export interface WebhookFilter {
 }
 
 /** A workspace's webhooks. */
-export async function listWebhooks(
+export function listWebhooks(
   db: Queryable,
   workspace: number,
   page: Page,
@@ -54,14 +55,8 @@ export async function listWebhooks(
     AND ($2::bool IS NULL OR h.is_active = $2) AND ($3::text IS NULL OR h.events ? $3)`;
   const values = [workspace, isActive ?? null, event ?? null];
   const direction = order === 'asc' ? 'ASC' : 'DESC';
-  const [{ rows }, total] = await Promise.all([
-    db.query<WebhookView>({
-      text: `SELECT ${columns} ${those} ORDER BY h.created_at ${direction}, h.webhook ${direction} LIMIT $4 OFFSET $5`,
-      values: [...values, page.limit, page.offset],
-    }),
-    db.query<{ count: number }>({ text: `SELECT count(*)::int AS count ${those}`, values }),
-  ]);
-  return { items: rows, total: total.rows[0]?.count ?? 0 };
+  const by = `h.created_at ${direction}, h.webhook ${direction}`;
+  return listed(db, { columns, those, order: by, values }, page);
 }
 
 /** The number of the first webhook of a workspace that posts to a URL; null without one. */
@@ -112,14 +107,9 @@ export async function listDeadLetters(
   page: Page,
 ): Promise<Listed<DeliveryView>> {
   const those = 'FROM webhook_deliveries d WHERE d.workspace = $1 AND d.webhook = $2 AND d.dead_at IS NOT NULL';
-  const [{ rows }, total] = await Promise.all([
-    db.query<DeliveryRow>({
-      text: `SELECT ${deliveryColumns} ${those} ORDER BY d.dead_at DESC, d.delivery LIMIT $3 OFFSET $4`,
-      values: [workspace, webhook, page.limit, page.offset],
-    }),
-    db.query<{ count: number }>({ text: `SELECT count(*)::int AS count ${those}`, values: [workspace, webhook] }),
-  ]);
-  return { items: rows.map(delivery), total: total.rows[0]?.count ?? 0 };
+  const query = { columns: deliveryColumns, those, order: 'd.dead_at DESC, d.delivery', values: [workspace, webhook] };
+  const { items, total } = await listed<DeliveryRow>(db, query, page);
+  return { items: items.map(delivery), total };
 }
 
 /** One dead letter of a webhook, or null. */

@@ -1,3 +1,4 @@
+import { listed } from '../listed.ts';
 import type { AccountRef, Listed, Page, Queryable } from '../projection.ts';
 import { ms } from '../sql.ts';
 
@@ -32,25 +33,20 @@ export async function findProject(db: Queryable, workspace: number): Promise<Pro
   return rows[0] ? view(rows[0]) : null;
 }
 
+const ownProjects = `FROM workspaces WHERE owner_workspace = $1 AND owner_account = $2 AND kind = 'project' AND NOT deleted`;
+
 /** An owner's projects, newest first; all of them without a page. */
 export async function listProjects(db: Queryable, owner: AccountRef, page?: Page): Promise<Listed<ProjectView>> {
-  const [{ rows }, total] = await Promise.all([
-    db.query<Row>({
-      text: `SELECT ${columns} FROM workspaces
-        WHERE owner_workspace = $1 AND owner_account = $2 AND kind = 'project' AND NOT deleted
-        ORDER BY created_at DESC, workspace DESC LIMIT $3 OFFSET $4`,
-      values: [owner.workspace, owner.account, page?.limit ?? null, page?.offset ?? 0],
-    }),
-    countProjects(db, owner),
-  ]);
-  return { items: rows.map(view), total };
+  const values = [owner.workspace, owner.account];
+  const order = 'created_at DESC, workspace DESC';
+  const { items, total } = await listed<Row>(db, { columns, those: ownProjects, order, values }, page);
+  return { items: items.map(view), total };
 }
 
 /** How many projects an account owns. */
 export async function countProjects(db: Queryable, owner: AccountRef): Promise<number> {
   const { rows } = await db.query<{ count: number }>({
-    text: `SELECT count(*)::int AS count FROM workspaces
-      WHERE owner_workspace = $1 AND owner_account = $2 AND kind = 'project' AND NOT deleted`,
+    text: `SELECT count(*)::int AS count ${ownProjects}`,
     values: [owner.workspace, owner.account],
   });
   return rows[0]?.count ?? 0;

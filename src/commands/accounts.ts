@@ -1,11 +1,11 @@
-import { normalizeEmail } from '../../schemas/index.ts';
 import { type AccountState, account, type Tier } from '../domain/account.ts';
 import { DomainError } from '../domain/errors.ts';
 import { type SessionState, session } from '../domain/session.ts';
-import { hmac, type PasswordHasher, randomHex, sha256 } from '../platform/crypto.ts';
+import { type PasswordHasher, randomHex, sha256 } from '../platform/crypto.ts';
 import { randomId } from '../platform/ids.ts';
 import type { IdAllocator } from './allocator.ts';
-import { type Actor, ClaimTakenError, type CommandDoor } from './door.ts';
+import type { Actor, CommandDoor } from './door.ts';
+import { asTaken, claimsOf, identifiersOf } from './identifiers.ts';
 import { startSession } from './sessions.ts';
 import { streams } from './streams.ts';
 
@@ -50,9 +50,9 @@ export class AccountCommands {
     workspace: number,
     input: { email: string; password: string; displayName: string | null; trace?: string },
   ): Promise<OpenedAccount> {
-    const { door, ids, passwords } = this.#options;
+    const { door, ids, passwords, nameKey } = this.#options;
     const passwordHash = await passwords.hash(input.password);
-    const claims = [{ name: this.#emailClaim(workspace, input.email) }];
+    const claims = claimsOf(identifiersOf(nameKey, workspace, { email: input.email }));
     try {
       return await ids.next(workspace, 'account', async (id) => {
         const written = await door.execute(
@@ -74,8 +74,7 @@ export class AccountCommands {
         return { account: id, email: input.email, displayName: input.displayName, openedAt, position };
       });
     } catch (error) {
-      if (error instanceof ClaimTakenError) throw new DomainError('identifier-taken');
-      throw error;
+      throw asTaken(error);
     }
   }
 
@@ -175,10 +174,6 @@ export class AccountCommands {
       { command: 'ChangeTier', workspace, account: id, tier },
       actorOf(workspace, id),
     );
-  }
-
-  #emailClaim(workspace: number, email: string): string {
-    return `email-${hmac(this.#options.nameKey, 'email', String(workspace), normalizeEmail(email)).toString('base64url')}`;
   }
 }
 

@@ -1,23 +1,17 @@
 import { randomBytes, randomInt, randomUUID } from 'node:crypto';
-import { normalizeEmail } from '../../schemas/index.ts';
-import {
-  type AccountCommand,
-  type AccountState,
-  account,
-  type Identifier,
-  type IdentifierKind,
-} from '../domain/account.ts';
+import { type AccountCommand, type AccountState, account, type Identifier } from '../domain/account.ts';
 import { DomainError } from '../domain/errors.ts';
 import type { ProfileChanges } from '../domain/profile.ts';
 import { type SessionState, session } from '../domain/session.ts';
 import { type WorkspaceState, workspace as workspaceRules } from '../domain/workspace.ts';
 import type { Claim } from '../log/log.ts';
-import { hmac, type PasswordHasher, sha256 } from '../platform/crypto.ts';
+import { type PasswordHasher, sha256 } from '../platform/crypto.ts';
 import type { IdSpeller } from '../platform/ids.ts';
 import { type IdAllocator, idKinds } from './allocator.ts';
 import { onlyMaster } from './clients.ts';
-import { type Actor, ClaimTakenError, type CommandDoor } from './door.ts';
+import type { Actor, CommandDoor } from './door.ts';
 import type { Idempotency, Keyed } from './idempotency.ts';
+import { asTaken, claimsOf, identifiersOf } from './identifiers.ts';
 import { newSecret, type PresentedSecret, readSecret, spellSecret } from './secrets.ts';
 import { startSession } from './sessions.ts';
 import { SERVICE_ACCOUNT, streams } from './streams.ts';
@@ -45,10 +39,14 @@ export interface UserInput {
   readonly keyLifeMs: number | null;
 }
 
-/** A user that was created; `secret` is its scoped key, shown here and to a replay of the same request alone. */
+/**
+ * A user that was created; `secret` is its scoped key, shown here and to a replay of the same request alone. `keyHolds` is
+ * false when the replay finds that the key was replaced, revoked or has ended.
+ */
 export interface CreatedUser extends Changed<AccountState> {
   readonly account: number;
   readonly secret: string;
+  readonly keyHolds: boolean;
 }
 
 /** Changes of a user; what is not given stays. */
@@ -106,7 +104,7 @@ export class ChatAccountCommands {
     return idempotency.once<{ account: number }, CreatedUser>(actor, keyed, {
       make: async (claims) => {
         const made = await this.#open(actor.workspace, () => actor, claims, {
-          identifiers: this.#identifiers(actor.workspace, { email, username }),
+          identifiers: identifiersOf(this.#options.nameKey, actor.workspace, { email, username }),
           ...(fullName !== null && { displayName: fullName }),
           scopedKey: {
             secretHash: sha256(secret),
@@ -115,14 +113,15 @@ export class ChatAccountCommands {
             expiresAt: keyLifeMs === null ? null : this.#options.door.clock.now() + keyLifeMs,
           },
         });
-        return { ...made, secret: this.#spell(actor.workspace, made.account, secret) };
+        return { ...made, secret: this.#spell(actor.workspace, made.account, secret), keyHolds: true };
       },
-      replay: async ({ account: id }) => ({
-        account: id,
-        state: await this.stateOf(actor.workspace, id),
-        position: null,
-        secret: this.#spell(actor.workspace, id, secret),
-      }),
+      replay: async ({ account: id }) => {
+        const state = await this.stateOf(actor.workspace, id);
+        const { secretHash, expiresAt = null } = state.scopedKey ?? {};
+        const lasts = expiresAt === null || expiresAt > this.#options.door.clock.now();
+        const keyHolds = lasts && secretHash === sha256(secret);
+        return { account: id, state, position: null, secret: this.#spell(actor.workspace, id, secret), keyHolds };
+      },
     });
   }
 
@@ -137,7 +136,7 @@ export class ChatAccountCommands {
   ): Promise<Changed<AccountState> & { readonly account: number; readonly password: string }> {
     const password = input.password ?? generatedPassword();
     const passwordHash = await this.#options.passwords.hash(password);
-    const identifiers = this.#identifiers(workspace, { email: input.email });
+    const identifiers = identifiersOf(this.#options.nameKey, workspace, { email: input.email });
     const itself = (id: number): Actor => ({ workspace, account: id, ...(trace !== undefined && { trace }) });
     const what = { identifiers, passwordHash, profile: input.profile };
     const opened = await this.#open(workspace, itself, () => [], what);
@@ -149,10 +148,12 @@ export class ChatAccountCommands {
     workspace: number,
     actor: (id: number) => Actor,
     claims: (made: { account: number }) => Claim[],
-    what: Omit<OpenCommand, 'command' | 'workspace' | 'account' | 'kind'>,
+    what: Omit<OpenCommand, 'command' | 'workspace' | 'account' | 'kind'> & {
+      readonly identifiers: readonly Required<Identifier>[];
+    },
   ): Promise<Changed<AccountState> & { account: number }> {
     const { door, ids } = this.#options;
-    const own = claimsOf(what.identifiers ?? []);
+    const own = claimsOf(what.identifiers);
     try {
       return await ids.next(workspace, 'account', async (id) => {
         const written = await door.execute(
@@ -198,7 +199,7 @@ export class ChatAccountCommands {
     onlySelf(actor, id);
     const { email, username, profile, active } = changes;
     if (active !== undefined) onlyMaster(actor);
-    const identifiers = this.#identifiers(actor.workspace, { email, username });
+    const identifiers = identifiersOf(this.#options.nameKey, actor.workspace, { email, username });
     const command = {
       command: 'ChangeAccount',
       ...refOf(actor, id),
@@ -379,22 +380,6 @@ export class ChatAccountCommands {
   #spell(workspace: number, id: number, secret: string): string {
     return spellSecret(prefix, this.#options.speller, { kind: idKinds.scopedKey, workspace, id }, secret);
   }
-
-  #identifiers(
-    workspace: number,
-    values: { readonly email?: string | undefined; readonly username?: string | undefined },
-  ): Required<Identifier>[] {
-    const { nameKey } = this.#options;
-    const named = (kind: IdentifierKind, value: string, compared: string) => {
-      const digest = hmac(nameKey, kind, String(workspace), compared).toString('base64url');
-      return { kind, value, claim: `${kind}-${digest}` };
-    };
-    const { email, username } = values;
-    return [
-      ...(email === undefined ? [] : [named('email', email, normalizeEmail(email))]),
-      ...(username === undefined ? [] : [named('username', username, username)]),
-    ];
-  }
 }
 
 type OpenCommand = Extract<AccountCommand, { command: 'OpenAccount' }>;
@@ -406,17 +391,6 @@ function refOf(actor: Actor, id: number): { workspace: number; account: number }
 /** Throws `access-denied` for anybody but the account itself and the service account. */
 function onlySelf(actor: Actor, id: number): void {
   if (actor.account !== id && actor.account !== SERVICE_ACCOUNT) throw new DomainError('access-denied');
-}
-
-function claimsOf(identifiers: readonly Identifier[]): Claim[] {
-  return identifiers.flatMap(({ claim }) => (claim === undefined ? [] : [{ name: claim }]));
-}
-
-/** An identifier that another account holds, by its claim's name. */
-function asTaken(error: unknown): unknown {
-  if (!(error instanceof ClaimTakenError)) return error;
-  const field = /^(email|username)-/.exec(error.claim)?.[1];
-  return field === undefined ? error : new DomainError('identifier-taken', undefined, { details: { field } });
 }
 
 function generatedPassword(): string {

@@ -5,7 +5,7 @@ import { sha256 } from '../platform/crypto.ts';
 import type { IdSpeller } from '../platform/ids.ts';
 import { type IdAllocator, idKinds } from './allocator.ts';
 import type { Actor, CommandDoor } from './door.ts';
-import { newSecret, readSecret, spellSecret } from './secrets.ts';
+import { newSecret, type PresentedSecret, readSecret, spellSecret } from './secrets.ts';
 import { ACCOUNTS_WORKSPACE, SERVICE_ACCOUNT, streams } from './streams.ts';
 import type { Changed } from './workspaces.ts';
 
@@ -128,14 +128,14 @@ export class ClientCommands {
     return known && home ? this.#judge(known.state, home.state, parts) : this.#authenticateLoading(parts);
   }
 
-  async #authenticateLoading(parts: ReturnType<typeof readSecret>): Promise<AuthenticatedMaster> {
+  async #authenticateLoading(parts: PresentedSecret): Promise<AuthenticatedMaster> {
     const { door } = this.#options;
     const state = await door.load(key, streams.key(parts.workspace, parts.id));
     const home = await door.load(workspace, streams.workspace(parts.workspace));
     return this.#judge(state, home, parts);
   }
 
-  #judge(state: KeyState, home: WorkspaceState, parts: ReturnType<typeof readSecret>): AuthenticatedMaster {
+  #judge(state: KeyState, home: WorkspaceState, parts: PresentedSecret): AuthenticatedMaster {
     // Hashes of secrets of 256 bits: how long the comparison takes tells nothing of use.
     const holds = state.exists && state.dialect === 'chatapi' && sha256(parts.secret) === state.secretHash;
     if (!holds || !home.exists || !home.isActive) throw new DomainError('credential-invalid');

@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { event } from '../../schemas/index.ts';
 import { type AccountState, account, type Tier } from '../domain/account.ts';
 import { type ConnectorState, connector } from '../domain/connector.ts';
-import { type DispatchCommand, type DispatchState, dispatch } from '../domain/dispatch.ts';
+import { type DispatchCommand, dispatch } from '../domain/dispatch.ts';
 import { DomainError } from '../domain/errors.ts';
 import { renderTemplate, type TemplateState, template } from '../domain/template.ts';
 import { type Commit, maxEventBytes, NO_STREAM, type Outcome } from '../log/log.ts';
@@ -44,26 +43,10 @@ export interface AcceptedSend {
 /** How one message of a batch was answered. */
 export type SendResult = AcceptedSend | { readonly refused: DomainError };
 
-/** What of a dispatch is known without reading its stream. */
-export interface KnownDispatch {
-  readonly state: DispatchState;
-  readonly revision: number;
-}
-
-/** A command on one dispatch, with what is known of it; `known` spares the read, a conflict tells when it was wrong. */
-export interface DispatchRecord {
-  readonly dispatch: string;
-  readonly command: Exclude<DispatchCommand, { command: 'AcceptDispatch' }>;
-  readonly known?: KnownDispatch;
-}
-
 /** A rendered text leaves room for the rest of its event. */
 const maxTextBytes = maxEventBytes - 4_096;
 /** Below this no text can be too large: JSON spells a UTF-16 unit in six bytes at most. */
 const maxTextUnits = Math.floor(maxTextBytes / 6);
-
-/** Executions of one record at most when receipts and results race for one dispatch. */
-const maxConflicts = 10;
 
 /** Recipients by connector type (MessageJS sheet, section 9). */
 const recipientForms: Readonly<Record<ConnectorType, RegExp>> = {
@@ -72,7 +55,7 @@ const recipientForms: Readonly<Record<ConnectorType, RegExp>> = {
   telegram: /^(?:-?\d{1,32}|@[A-Za-z0-9_]{1,64})$/,
 };
 
-/** Commands on dispatches: accepting them, and recording what became of them. */
+/** Commands that accept dispatches. */
 export class DispatchCommands {
   readonly #options: DispatchCommandsOptions;
 
@@ -303,121 +286,6 @@ export class DispatchCommands {
     const { revision } = await this.#options.door.states.load(dispatch, streams.dispatch(id));
     return revision !== NO_STREAM;
   }
-
-  /** State of a dispatch; throws `not-found`. */
-  async dispatch(id: string): Promise<KnownDispatch> {
-    const loaded = await this.#options.door.states.load(dispatch, streams.dispatch(id));
-    if (loaded.state.status === 'none') throw new DomainError('not-found');
-    return loaded;
-  }
-
-  /** The same from the log itself: what is in memory may lack what another process recorded a moment ago. */
-  async storedDispatch(id: string): Promise<KnownDispatch> {
-    this.#options.door.states.forget(streams.dispatch(id));
-    return this.dispatch(id);
-  }
-
-  /**
-   * Records what became of dispatches, many in one append. Those that are unknown, or erased, are passed over.
-   * Answers, per record, the state after it (null for what was passed over) and the highest position written.
-   * Throws `unavailable` when not all of it is known to be stored: record again, nothing is recorded twice.
-   */
-  async record(
-    records: readonly DispatchRecord[],
-    trace?: string,
-  ): Promise<{ states: (DispatchState | null)[]; position: bigint }> {
-    const states: (DispatchState | null)[] = records.map(() => null);
-    let position = 0n;
-    let open = records.map((record, at) => ({ ...record, at }));
-    let conflicts = 0;
-    while (open.length > 0) {
-      if (conflicts >= maxConflicts) throw new DomainError('unavailable');
-      const { door } = this.#options;
-      const now = door.clock.now();
-      const attempts: { entry: (typeof open)[number]; commit: Commit; next: DispatchState }[] = [];
-      const later: typeof open = [];
-      const inRound = new Set<string>();
-      const loaded = await Promise.all(
-        open.map(({ dispatch: id, known }) => known ?? door.states.load(dispatch, streams.dispatch(id))),
-      );
-      for (const [i, entry] of open.entries()) {
-        if (inRound.has(entry.dispatch)) {
-          later.push(withoutKnown(entry));
-          continue;
-        }
-        inRound.add(entry.dispatch);
-        const { state, revision } = loaded[i] as KnownDispatch;
-        if (state.status === 'none') continue;
-        const events = dispatch.decide(state, entry.command);
-        const next = events.reduce((current, e) => dispatch.evolve(current, { ...e, at: now }), state);
-        states[entry.at] = next;
-        if (events.length === 0) continue;
-        const meta = metaOf({
-          workspace: state.workspace,
-          account: SERVICE_ACCOUNT,
-          ...(trace !== undefined && { trace }),
-        });
-        const commit = {
-          commitId: randomUUID(),
-          stream: streams.dispatch(entry.dispatch),
-          expected: revision,
-          events,
-          at: now,
-          meta,
-        };
-        attempts.push({ entry, commit, next });
-      }
-      const outcomes = attempts.length > 0 ? await door.appendAll(attempts.map(({ commit }) => commit)) : [];
-      if (outcomes.some(({ outcome }) => outcome === 'conflict')) conflicts++;
-      attempts.forEach(({ entry, next }, i) => {
-        const outcome = outcomes[i] as Outcome;
-        if (outcome.outcome === 'unknown') throw new DomainError('unavailable');
-        const stream = streams.dispatch(entry.dispatch);
-        if (outcome.outcome === 'conflict') {
-          door.states.forget(stream);
-          states[entry.at] = null;
-          later.push(withoutKnown(entry));
-        } else if ('position' in outcome) {
-          // The provider's receipts follow soon: they find the state in memory.
-          door.states.put(dispatch, stream, next, outcome.revision);
-          if (outcome.position > position) position = outcome.position;
-          // A provider is answered for its receipt: reads from here on show it. What delivery found out itself nobody was told.
-          if (entry.command.command === 'RecordReceipt')
-            door.acknowledged({ workspace: next.workspace, account: SERVICE_ACCOUNT }, outcome.position);
-        }
-      });
-      open = later;
-    }
-    return { states, position };
-  }
-
-  /** Keeps a receipt that matches no dispatch yet; the same one again changes nothing. */
-  async holdReceipt(receipt: {
-    connectorType: ConnectorType;
-    externalId: string;
-    senderHash: string | null;
-    status: 'sent' | 'delivered' | 'failed';
-    error: string | null;
-  }): Promise<void> {
-    const { door } = this.#options;
-    const { externalId, ...rest } = receipt;
-    const externalHash = this.externalHash(receipt.connectorType, externalId);
-    const name = base36Of(hmac(this.#options.idKey, 'receipt', externalHash, receipt.status, receipt.senderHash ?? ''));
-    const at = door.clock.now();
-    const outcome = await door.append({
-      commitId: randomUUID(),
-      stream: streams.heldReceipt(name),
-      expected: NO_STREAM,
-      events: [event('ReceiptHeld', { ...rest, externalHash, receivedAt: at })],
-      at,
-    });
-    if (outcome.outcome === 'unknown') throw new DomainError('unavailable');
-  }
-
-  /** A provider's id as it stands in held receipts. */
-  externalHash(connectorType: ConnectorType, externalId: string): string {
-    return hmac(this.#options.idKey, 'external', connectorType, externalId).toString('base64url');
-  }
 }
 
 type AcceptDispatch = Extract<DispatchCommand, { command: 'AcceptDispatch' }>;
@@ -467,8 +335,3 @@ const recipientText: Readonly<Record<ConnectorType, string>> = {
   twilio: 'Invalid phone number',
   telegram: 'Invalid chat id',
 };
-
-function withoutKnown<T extends { known?: KnownDispatch }>(entry: T): T {
-  const { known: _, ...rest } = entry;
-  return rest as T;
-}

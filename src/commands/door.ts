@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { checkEvent, type DomainEvent } from '../../schemas/index.ts';
-import type { Aggregate, Happened } from '../domain/aggregate.ts';
+import type { Aggregate } from '../domain/aggregate.ts';
 import { DomainError } from '../domain/errors.ts';
 import {
   type Claim,
@@ -62,7 +62,7 @@ export class ClaimTakenError extends Error {
 /** Executions of one command at most when others write to its stream at the same time. */
 const maxConflicts = 10;
 /** How long an append may stay unknown before the client is told so. */
-const unknownForMs = 8_000;
+export const unknownForMs = 8_000;
 
 /** What the door needs. */
 export interface DoorOptions {
@@ -185,27 +185,28 @@ export class CommandDoor {
 
   /** Appends several commits at once, each for itself; the outcomes stand in their order. */
   async appendAll(commits: readonly Commit[]): Promise<Outcome[]> {
-    if (this.#draining)
-      throw new DomainError('unavailable', 'the server is shutting down', { retryAt: this.clock.now() + 1_000 });
+    this.#admit();
     try {
       const outcomes = await this.#log.append(commits);
       return outcomes.some(isUnknown) ? await this.#askAgain(commits, outcomes) : outcomes;
     } catch (error) {
-      if (error instanceof TooLargeError) throw new DomainError('too-large', error.message);
-      throw error;
+      throw asRefusal(error);
     }
   }
 
   /** As `appendAll`, but asks once: for commits whose order counts. Some may stay `unknown`. */
   async appendOnce(commits: readonly Commit[]): Promise<Outcome[]> {
-    if (this.#draining)
-      throw new DomainError('unavailable', 'the server is shutting down', { retryAt: this.clock.now() + 1_000 });
+    this.#admit();
     try {
       return await this.#log.append(commits);
     } catch (error) {
-      if (error instanceof TooLargeError) throw new DomainError('too-large', error.message);
-      throw error;
+      throw asRefusal(error);
     }
+  }
+
+  #admit(): void {
+    if (this.#draining)
+      throw new DomainError('unavailable', 'the server is shutting down', { retryAt: this.clock.now() + 1_000 });
   }
 
   async #askAgain(commits: readonly Commit[], outcomes: Outcome[]): Promise<Outcome[]> {
@@ -236,6 +237,10 @@ function releasesOf<State>(options: ExecuteOptions<State>, state: State, events:
   return all.filter((name) => !claims.some((claim) => claim.name === name));
 }
 
+function asRefusal(error: unknown): unknown {
+  return error instanceof TooLargeError ? new DomainError('too-large', error.message) : error;
+}
+
 function isUnknown({ outcome }: Outcome): boolean {
   return outcome === 'unknown';
 }
@@ -245,5 +250,3 @@ export function metaOf(actor: Actor): EventMeta {
   const { workspace, account, trace } = actor;
   return trace === undefined ? { actor: [workspace, account] } : { actor: [workspace, account], trace };
 }
-
-export type { Happened };

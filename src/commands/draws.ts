@@ -13,7 +13,7 @@ import { DomainError } from '../domain/errors.ts';
 import type { Commit, Outcome } from '../log/log.ts';
 import { sleep } from '../platform/clock.ts';
 import { isConnectionTrouble } from '../platform/postgres.ts';
-import { ClaimTakenError } from './door.ts';
+import { ClaimTakenError, unknownForMs } from './door.ts';
 
 /** Something to make under the next number. */
 export interface Draft {
@@ -57,8 +57,6 @@ const maxTogether = 500;
 const maxWaiting = 20_000;
 /** How long one process goes on under one lock when others may wait for it. */
 const maxHoldMs = 25;
-/** How long an append may stay unknown. As that of the door. */
-const unknownForMs = 8_000;
 /** Numbers tried for one thing when the streams of the next ones exist already. */
 const maxTries = 1_000;
 

@@ -12,9 +12,9 @@ export type EmailProviderType = (typeof emailProviderTypes)[number];
 /** Ports that a tenant's SMTP server may have, unless `SMTP_ALLOWED_PORTS` says otherwise. */
 export const defaultSmtpPorts: readonly number[] = [25, 465, 587, 2525];
 /** Recipients of one message that a provider takes, unless told. */
-export const defaultMaxRecipients = 100;
+const defaultMaxRecipients = 100;
 /** Messages per second that a provider takes, unless told. */
-export const defaultRateLimitPerSecond = 10;
+const defaultRateLimitPerSecond = 10;
 
 /** Longest address: 64 octets, the sign, 255 octets (RFC 5321, 4.5.3.1). */
 const maxAddressCharacters = 320;

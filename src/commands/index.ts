@@ -44,14 +44,8 @@ export {
   type UserInput,
 } from './chat-accounts.ts';
 export { type AuthenticatedMaster, ClientCommands, type IssuedMasterKey } from './clients.ts';
-export {
-  type AcceptedSend,
-  DispatchCommands,
-  type DispatchRecord,
-  type KnownDispatch,
-  type SendRequest,
-  type SendResult,
-} from './dispatches.ts';
+export { type DispatchRecord, DispatchRecords, type KnownDispatch } from './dispatch-records.ts';
+export { type AcceptedSend, DispatchCommands, type SendRequest, type SendResult } from './dispatches.ts';
 export { type Actor, ClaimTakenError, CommandDoor } from './door.ts';
 export { type ChangedProviders, EmailProviderCommands } from './email-provider-commands.ts';
 export * from './email-providers.ts';

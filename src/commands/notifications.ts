@@ -10,6 +10,7 @@ import {
   type Round,
 } from '../domain/notification.ts';
 import { checkUrl } from '../domain/webhook.ts';
+import { workspace as workspaceRules } from '../domain/workspace.ts';
 import { NO_STREAM } from '../log/log.ts';
 import { hmac, type Sealer } from '../platform/crypto.ts';
 import { base36Of, randomId } from '../platform/ids.ts';
@@ -130,8 +131,16 @@ export class NotificationCommands {
     return this.#execute(actor, id, { command: 'RetryNotification' });
   }
 
-  /** Takes up one that is due: it cannot be cancelled from here on. Throws `not-found`, `wrong-state`. */
+  /**
+   * Takes up one that is due: it cannot be cancelled from here on. Of a client that is switched off nothing leaves: it is over
+   * instead. Throws `not-found`, `wrong-state`.
+   */
   async start(workspace: number, id: string): Promise<NotificationState> {
+    const home = await this.#options.door.load(workspaceRules, streams.workspace(workspace));
+    if (home.exists && !home.isActive) {
+      const command = { command: 'StopNotification', error: 'The client is not active' } as const;
+      return (await this.#execute(ours(workspace), id, command)).state;
+    }
     const now = this.#options.door.clock.now();
     return (await this.#execute(ours(workspace), id, { command: 'StartNotification', now })).state;
   }

@@ -164,7 +164,8 @@ export class RoomCommands {
   }
 
   /**
-   * Lets an account in: the actor itself unless told. Throws `not-found` (room, or account in `details`), `join-closed`,
+   * Lets an account in: the actor itself unless told. `name` is what the account is called from here on, in every room, if
+   * its profile has no name; the service account gives one. Throws `not-found` (room, or account in `details`), `join-closed`,
    * `already-member`, `room-full`, `access-denied`, `room-deleted`.
    */
   async join(
@@ -175,13 +176,27 @@ export class RoomCommands {
       readonly through?: 'id' | 'invite';
       readonly historyFrom?: number;
       readonly meta?: Record<string, unknown>;
+      readonly name?: string;
     } = {},
   ): Promise<ChangedRoom> {
-    const { account: who = actor.account, through = 'id', historyFrom = 0, meta } = options;
+    const { account: who = actor.account, through = 'id', historyFrom = 0, meta, name } = options;
+    if (name !== undefined && actor.account !== SERVICE_ACCOUNT) throw new DomainError('access-denied');
     if (who === SERVICE_ACCOUNT) throw new DomainError('value-invalid', undefined, { details: { field: 'account' } });
     await this.checkAccounts(actor.workspace, [who]);
     const joining = { account: who, through, historyFrom, ...(meta !== undefined && { meta }) };
-    return this.#execute(actor, id, { command: 'JoinRoom', ...this.#by(actor, id), ...joining });
+    const command = { command: 'JoinRoom', ...this.#by(actor, id), ...joining } as const;
+    if (name !== undefined) {
+      // Who is told of the joining is told the name: it comes first, unless the joining is refused.
+      room.decide(await this.stateOf(actor.workspace, id), command);
+      await this.#name(actor, who, name);
+    }
+    return this.#execute(actor, id, command);
+  }
+
+  async #name(actor: Actor, id: number, displayName: string): Promise<void> {
+    const { workspace } = actor;
+    const command = { command: 'NameAccount', workspace, account: id, displayName } as const;
+    await this.#options.door.execute(account, streams.account(workspace, id), command, actor);
   }
 
   /** Ends a membership: the actor's own unless told. Throws `not-found`, `not-a-member`, `access-denied`, `last-admin`. */

@@ -10,6 +10,7 @@ import type { IdSpeller } from '../platform/ids.ts';
 import { type IdAllocator, idKinds } from './allocator.ts';
 import type { Actor, CommandDoor } from './door.ts';
 import type { ConnectorType, Credentials } from './providers.ts';
+import type { PresentedSecret } from './secrets.ts';
 import { ACCOUNTS_WORKSPACE, SERVICE_ACCOUNT, streams } from './streams.ts';
 
 /** What the commands on workspaces need. */
@@ -49,7 +50,7 @@ export interface Changed<State> {
 type Changes<T> = { readonly [K in keyof T]?: T[K] | undefined };
 
 interface SeenKey {
-  readonly parts: PresentedKey;
+  readonly parts: PresentedSecret;
   readonly state: KeyState;
   readonly home: WorkspaceState;
   readonly key: AuthenticatedKey;
@@ -188,14 +189,14 @@ export class WorkspaceCommands {
     return authenticated;
   }
 
-  async #authenticateLoading(parts: PresentedKey): Promise<AuthenticatedKey> {
+  async #authenticateLoading(parts: PresentedSecret): Promise<AuthenticatedKey> {
     const { door } = this.#options;
     const state = await door.load(key, streams.key(parts.workspace, parts.id));
     const home = await door.load(workspace, streams.workspace(parts.workspace));
     return this.#judge(state, home, parts);
   }
 
-  #readKey(presented: string): PresentedKey {
+  #readKey(presented: string): PresentedSecret {
     const match = /^pk_(live|test)_([0-9a-f]{32})_sk_([0-9a-f]{64})$/.exec(presented);
     const [, , lookup, secret] = match ?? [];
     const parts = lookup ? this.#options.speller.readHex(lookup) : null;
@@ -203,7 +204,7 @@ export class WorkspaceCommands {
     return { workspace: parts.workspace, id: parts.id, secret };
   }
 
-  #judge(state: KeyState, home: WorkspaceState, parts: PresentedKey): AuthenticatedKey {
+  #judge(state: KeyState, home: WorkspaceState, parts: PresentedSecret): AuthenticatedKey {
     if (!state.exists || !home.exists || !home.owner) throw new DomainError('credential-invalid');
     // Hashes of secrets of 256 bits: how long the comparison takes tells nothing of use.
     if (sha256(parts.secret) !== state.secretHash) throw new DomainError('credential-invalid');
@@ -337,12 +338,6 @@ export class WorkspaceCommands {
       senderHash: sender === undefined ? null : this.senderHash(connectorType, sender),
     };
   }
-}
-
-interface PresentedKey {
-  readonly workspace: number;
-  readonly id: number;
-  readonly secret: string;
 }
 
 /** The fields that were given: an event holds no `undefined`. */

@@ -3,8 +3,8 @@ import {
   type ConnectorState,
   type ConnectorType,
   type Credentials,
-  type DispatchCommands,
   type DispatchRecord,
+  type DispatchRecords,
   DomainError,
   type KnownDispatch,
   type WorkspaceCommands,
@@ -19,7 +19,7 @@ export type TraceAttempt = <T>(dispatch: PendingDispatch, attempt: () => Promise
 
 /** What attempts need. */
 export interface AttemptsOptions {
-  readonly commands: Pick<DispatchCommands, 'storedDispatch'>;
+  readonly commands: Pick<DispatchRecords, 'storedDispatch'>;
   readonly workspaces: Pick<WorkspaceCommands, 'connector' | 'workspace' | 'openCredentials'>;
   readonly providers: Readonly<Record<ConnectorType, Pick<Provider, 'send'>>>;
   /** Address for the provider's status callbacks, where the provider takes one per message (Twilio). */

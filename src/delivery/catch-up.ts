@@ -1,5 +1,4 @@
 import { sleep } from '../platform/clock.ts';
-import type { Leases } from './leases.ts';
 import type { Reached } from './reached.ts';
 
 /** Between two attempts at what cannot be reached. */
@@ -7,9 +6,6 @@ export const unavailableMs = 1_000;
 
 /** What a sender that starts waits for. */
 export interface CatchUpOptions {
-  /** No other process sends: leases that an earlier one left are over. */
-  readonly sole: boolean;
-  readonly leases: Pick<Leases, 'endAll'>;
   readonly reached: Pick<Reached, 'until'>;
   /** The last position of the log. */
   readonly head: () => Promise<bigint>;
@@ -22,11 +18,10 @@ export interface CatchUpOptions {
  * until it succeeds; rejects when the signal aborts.
  */
 export async function rowsCaughtUp(options: CatchUpOptions): Promise<void> {
-  const { sole, leases, reached, head, signal, onTrouble } = options;
+  const { reached, head, signal, onTrouble } = options;
   for (;;) {
     signal.throwIfAborted();
     try {
-      if (sole) await leases.endAll();
       await reached.until(await head());
       return;
     } catch (error) {

@@ -37,7 +37,7 @@ export interface DispatcherOptions extends Omit<AttemptsOptions, 'schedule' | 'r
   readonly head: () => Promise<bigint>;
   readonly commands: AttemptsOptions['commands'] & RecorderOptions['commands'];
   readonly logger: ConsumerLogger;
-  /** No other process sends: leases that an earlier one left are over. */
+  /** No other process sends: its rows are not read again under a lease. See `endLeases` too. */
   readonly sole: boolean;
   /** Nothing is sent before this resolves: callbacks' addresses may not be known sooner. */
   readonly sendAfter?: Promise<unknown>;
@@ -174,9 +174,9 @@ class RunningDispatcher implements Dispatcher {
   /** Rows may be behind what an earlier process recorded: nothing is sent before they are not. */
   async #begin(): Promise<void> {
     const { signal } = this.#stopping;
-    const { sole, head } = this.#options;
+    const { head } = this.#options;
     const onTrouble = (error: unknown) => this.#trouble(error);
-    await rowsCaughtUp({ sole, head, leases: this.#leases, reached: this.#reached, signal, onTrouble });
+    await rowsCaughtUp({ head, reached: this.#reached, signal, onTrouble });
     const { promise: stopped, reject: onStop } = Promise.withResolvers<never>();
     signal.addEventListener('abort', () => onStop(signal.reason), { once: true });
     await Promise.race([this.#options.sendAfter, stopped]);

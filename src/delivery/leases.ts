@@ -23,6 +23,11 @@ interface Release {
 /** Dispatches of one statement at most. */
 const maxItems = 1_000;
 
+/** Ends the leases of all who came before: for the only process there is, before it sends. What they had is taken over. */
+export async function endLeases(pool: pg.Pool): Promise<void> {
+  await pool.query(`UPDATE work.dispatch_leases SET until = '-infinity' WHERE until > '-infinity'`);
+}
+
 /**
  * Leases on dispatches: one process at a time sends a dispatch. They are hints for processes among each other, not the
  * truth: what is due is told by the log. Every statement carries many dispatches and commits synchronously, which is
@@ -66,11 +71,6 @@ export class Leases {
     );
     const kept = new Set(rows.map(({ dispatch }) => dispatch));
     return dispatches.filter((dispatch) => !kept.has(dispatch));
-  }
-
-  /** Ends the leases of all who came before: for the only process there is. What they had is taken over. */
-  async endAll(): Promise<void> {
-    await this.#pool.query(`UPDATE work.dispatch_leases SET until = '-infinity' WHERE until > '-infinity'`);
   }
 
   /** Removes leases that ran out `ageMs` ago: of dispatches that nobody will send any more. */

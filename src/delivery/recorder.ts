@@ -1,10 +1,10 @@
-import { type DispatchCommands, type DispatchRecord, DomainError } from '../commands/index.ts';
+import { type DispatchRecord, type DispatchRecords, DomainError } from '../commands/index.ts';
 import { Gather } from '../platform/gather.ts';
 import { Persisting } from './persisting.ts';
 
 /** What the recorder needs. */
 export interface RecorderOptions {
-  readonly commands: Pick<DispatchCommands, 'record'>;
+  readonly commands: Pick<DispatchRecords, 'record'>;
   /** Told of every failure to record. */
   readonly onTrouble: (error: unknown) => void;
 }

@@ -64,6 +64,8 @@ export type AccountCommand =
       readonly profile?: ProfileChanges;
       readonly active?: boolean;
     })
+  /** Says what it is called, where its profile has no name: nothing to do where it has. */
+  | (AccountRef & { readonly command: 'NameAccount'; readonly displayName: string })
   | (AccountRef & { readonly command: 'StartVerification'; readonly kind: IdentifierKind; readonly codeHash: string })
   /** No events when it is verified and the code is the right one. */
   | (AccountRef & { readonly command: 'Verify'; readonly kind: IdentifierKind; readonly codeHash: string })
@@ -102,6 +104,11 @@ export const account: Aggregate<AccountState, AccountCommand> = {
     switch (command.command) {
       case 'ChangeAccount':
         return change(state, command);
+      case 'NameAccount': {
+        const { displayName } = command;
+        const isNamed = state.displayName || state.givenName || state.familyName;
+        return isNamed ? [] : [event('ProfileChanged', { ...ref, displayName })];
+      }
       case 'StartVerification':
         if (state[command.kind] === null) throw new DomainError('not-found');
         return [event('VerificationStarted', { ...ref, kind: command.kind, codeHash: command.codeHash })];

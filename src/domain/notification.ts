@@ -96,6 +96,8 @@ export type NotificationCommand =
       readonly schedule: NotificationSchedule;
     }
   | { readonly command: 'CancelNotification' }
+  /** Ends what is not over, whatever it waits for: cancelled when it was not begun, else failed. */
+  | { readonly command: 'StopNotification'; readonly error: string }
   | { readonly command: 'RetryNotification' };
 
 type Ref = { readonly workspace: number; readonly notification: string; readonly room: number | null };
@@ -177,6 +179,8 @@ export const notification: Aggregate<NotificationState, NotificationCommand> = {
       case 'CancelNotification':
         if (status !== 'pending') throw wrongState(status, 'cancelled while it is pending');
         return [event('NotificationCancelled', ref)];
+      case 'StopNotification':
+        return decideStop(state, ref, command.error);
       case 'RetryNotification':
         if (status !== 'failed') throw wrongState(status, 'retried when it failed');
         return [event('NotificationRetried', ref)];
@@ -206,7 +210,7 @@ export const notification: Aggregate<NotificationState, NotificationCommand> = {
         return { ...afterRound(state, happened.data), status: 'failed', open, used, retryAt: null, error };
       }
       case 'NotificationCancelled':
-        return { ...state, status: 'cancelled' };
+        return { ...state, status: 'cancelled', error: happened.data.error ?? null };
       case 'NotificationRetried': {
         const anew = { used: 0, scheduledFor: null, leavesBy: null, error: null, since: happened.at };
         return { ...state, ...anew, status: 'pending' };
@@ -252,6 +256,15 @@ function decideRound(
   if (retryAt !== null)
     return [event('NotificationDeferred', { ...ref, attempts, fallback, open, used, retryAt, error })];
   return [event('NotificationFailed', { ...ending, recipients: targets(state, fallback), open, used, error })];
+}
+
+function decideStop(state: NotificationState, ref: Ref, error: string) {
+  if (state.status === 'pending') return [event('NotificationCancelled', { ...ref, error })];
+  if (dueAt(state) === null) return [];
+  const { type, used, leavesBy, attempts: attemptCount } = state;
+  const recipients = targets(state, leavesBy);
+  const ending = { ...ref, attempts: [], fallback: null, type, attemptCount, recipients };
+  return [event('NotificationFailed', { ...ending, open: [...(state.open ?? recipients)], used, error })];
 }
 
 /** When the next round is made; null when there is none. */

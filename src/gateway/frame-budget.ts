@@ -21,9 +21,4 @@ export class FrameBudget {
     this.#taken++;
     return this.#taken <= this.#max;
   }
-
-  /** Time until the next window begins, milliseconds. */
-  retryAfterMs(nowMs: number): number {
-    return Math.max(0, this.#beganMs + this.#windowMs - nowMs);
-  }
 }

@@ -1,17 +1,16 @@
 import { monthAccepted } from '../../projections/dispatches/queries.ts';
 import { highestId } from '../../projections/ids/queries.ts';
 import {
-  ACCOUNTS_WORKSPACE,
   AccountCommands,
   ChatAccountCommands,
   ClientCommands,
   CommandDoor,
   DispatchCommands,
+  DispatchRecords,
   EmailProviderCommands,
   FileCommands,
   IdAllocator,
   Idempotency,
-  MAIN_WORKSPACE,
   MessageCommands,
   NotificationCommands,
   Quota,
@@ -115,11 +114,6 @@ export async function openCore(ground: Ground, closers: Closers, { settles }: { 
   const emailProviders = new EmailProviderCommands({ door, sealer, guard });
   const notifications = new NotificationCommands({ door, rooms, sealer, guard, idKey: nameKey });
   const workspaces = new WorkspaceCommands({ door, ids, sealer, speller, nameKey });
-  await workspaces.openSystemWorkspaces([
-    { workspace: ACCOUNTS_WORKSPACE, name: 'accounts' },
-    { workspace: MAIN_WORKSPACE, name: 'main' },
-  ]);
-
   await projected.ready;
   const quota = new Quota(pool, systemClock, (workspace, account, month) =>
     monthAccepted(db, { workspace, account }, Date.parse(`${month}-01T00:00:00Z`)),
@@ -139,8 +133,10 @@ export async function openCore(ground: Ground, closers: Closers, { settles }: { 
     monthlyQuota: config.limits.quotaPerMonth,
     defaultTier: config.limits.defaultTier,
   });
+  const dispatchRecords = new DispatchRecords({ door, idKey: secrets.idKey });
+  const dashboard = { accounts, workspaces, dispatches, dispatchRecords };
   const chat = { idempotency, clients, people, files, rooms, messages, webhooks, notifications, emailProviders };
-  return { pool, db, freshness, door, speller, accounts, workspaces, limiter, dispatches, guard, ...chat };
+  return { pool, db, freshness, door, speller, limiter, guard, ...dashboard, ...chat };
 }
 
 async function reached(projected: Projected, position: bigint): Promise<void> {

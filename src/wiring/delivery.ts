@@ -2,6 +2,7 @@ import { type ConnectorType, streams } from '../commands/index.ts';
 import { providers as connectProviders } from '../delivery/connectors/index.ts';
 import {
   type DeliveryWork,
+  endLeases,
   type Notifications,
   type ReceiptOutcome,
   startDeliveryWork,
@@ -61,12 +62,13 @@ export interface RunningDelivery extends DeliveryWork {
 }
 
 /** Starts what leaves: dispatches, webhooks, notifications, and the chores. It is one of the parts of the ground from then on. */
-export function openDelivery(
+export async function openDelivery(
   { ground, parts: all }: OpenGround,
   core: Core,
   parts: DeliveryParts,
   closers: Closers,
-): RunningDelivery {
+): Promise<RunningDelivery> {
+  if (ground.storage.alone) await endLeases(core.pool);
   const work = openDispatches(ground, core, parts);
   const webhooks = openWebhooks(ground, core, parts.listening);
   const notifications = openNotifications(ground, core, parts.sandbox);
@@ -94,7 +96,7 @@ function openDispatches(ground: Ground, core: Core, parts: DeliveryParts): Deliv
     projectorGroup,
     head: () => log.head(),
     erase: (streams) => log.erase(streams),
-    commands: core.dispatches,
+    commands: core.dispatchRecords,
     workspaces: core.workspaces,
     door: core.door,
     rooms: { rooms: core.rooms, inactiveAfterMs: config.rooms.inactiveAfterMs },

@@ -5,6 +5,7 @@
  * reverse one: no new requests, those under way answered, deliveries under way recorded, then the log, Postgres last.
  * Every process answers `/health/*` and `/metrics`, whatever its roles.
  */
+import { ACCOUNTS_WORKSPACE, MAIN_WORKSPACE } from '../commands/index.ts';
 import { openReceipts } from '../delivery/index.ts';
 import { createHttpHost, type Dialect } from '../dialects/index.ts';
 import type { Gateway } from '../gateway/index.ts';
@@ -108,6 +109,10 @@ async function wire(
   if (thread) parts.push(thread.done);
   const { log, projected, projector } = ground;
   const core = await openCore(ground, closers, { settles: storage.alone });
+  await core.workspaces.openSystemWorkspaces([
+    { workspace: ACCOUNTS_WORKSPACE, name: 'accounts' },
+    { workspace: MAIN_WORKSPACE, name: 'main' },
+  ]);
 
   // Our own address is only known when we listen, and what listens hands out that address.
   const address = { baseUrl: '' };
@@ -117,7 +122,7 @@ async function wire(
   const outbound = openOutbound(config, core, sandbox);
   closers.add(() => outbound.close());
   const leaving = { telemetry, providers, sandbox, baseUrl, listening: listening.promise };
-  const delivery = here.has('delivery') ? openDelivery(opened, core, leaving, closers) : null;
+  const delivery = here.has('delivery') ? await openDelivery(opened, core, leaving, closers) : null;
   metrics.observeHead(() => log.head());
   observeWork(ground, open, core, delivery);
   if (!roles.has('projector')) observeGroup(projectorGroup, ground, open, core);
@@ -126,7 +131,7 @@ async function wire(
   const spoken = { config, storage, providers, outbound, gateway, catcherUrl: sandbox?.smtpUrl ?? null, baseUrl };
   let dialects: Dialect[] = [];
   if (roles.has('api')) {
-    const { db: read, dispatches: commands, workspaces } = core;
+    const { db: read, dispatchRecords: commands, workspaces } = core;
     const head = () => log.head();
     const onReceipt = receiptCounter(metrics);
     const receipts = openReceipts({ read, commands, workspaces, projected, head, clock: systemClock, onReceipt });

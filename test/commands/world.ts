@@ -12,6 +12,7 @@ import {
   CommandDoor,
   commandMigrations,
   DispatchCommands,
+  DispatchRecords,
   DomainError,
   type ErrorCode,
   IdAllocator,
@@ -168,6 +169,7 @@ export interface Node {
   readonly accounts: AccountCommands;
   readonly workspaces: WorkspaceCommands;
   readonly dispatches: DispatchCommands;
+  readonly dispatchRecords: DispatchRecords;
   readonly quota: Quota;
   readonly clients: ClientCommands;
   readonly people: ChatAccountCommands;
@@ -277,6 +279,7 @@ async function openNode(t: Test, databaseUrl: string, ask: World['ask'], options
     }),
     workspaces: new WorkspaceCommands({ door, ids, sealer: new Sealer([secret(3)]), speller, nameKey }),
     dispatches: new DispatchCommands({ door, quota, idKey: secret(4), monthlyQuota: tiers, defaultTier: 'free' }),
+    dispatchRecords: new DispatchRecords({ door, idKey: secret(4) }),
   };
 }
 

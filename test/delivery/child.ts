@@ -1,8 +1,8 @@
 /** A process that delivers until it is killed: `node child.ts <database url> <sandbox url>`. Says `ready` when it has begun. */
 import { codec } from '../../schemas/index.ts';
-import { CommandDoor, DispatchCommands, IdAllocator, Quota, WorkspaceCommands } from '../../src/commands/index.ts';
+import { CommandDoor, DispatchRecords, IdAllocator, WorkspaceCommands } from '../../src/commands/index.ts';
 import { providers } from '../../src/delivery/connectors/index.ts';
-import { startDelivery } from '../../src/delivery/index.ts';
+import { endLeases, startDeliveryWork } from '../../src/delivery/index.ts';
 import { openTailFeed } from '../../src/feed/tail.ts';
 import { openPostgresLog } from '../../src/log/postgres.ts';
 import { systemClock } from '../../src/platform/clock.ts';
@@ -23,7 +23,8 @@ await door.start();
 const nameKey = secret(1);
 const sealer = new Sealer([secret(3)]);
 const ids = new IdAllocator(pool, async () => 0);
-const delivery = startDelivery({
+if (sole === 'sole') await endLeases(pool);
+const delivery = startDeliveryWork({
   feed,
   read: readPool(url),
   work: pool,
@@ -32,13 +33,7 @@ const delivery = startDelivery({
   head: () => log.head(),
   erase: (streams) => log.erase(streams),
   workspaces: new WorkspaceCommands({ door, ids, sealer, speller: new IdSpeller(secret(2)), nameKey }),
-  commands: new DispatchCommands({
-    door,
-    quota: new Quota(pool, systemClock, async () => 0),
-    idKey: secret(4),
-    monthlyQuota: { free: 0, pro: 0, enterprise: 0 },
-    defaultTier: 'free',
-  }),
+  commands: new DispatchRecords({ door, idKey: secret(4) }),
   door,
   url,
   providers: providers({

@@ -15,6 +15,7 @@ import {
   type ConnectorType,
   commandMigrations,
   DispatchCommands,
+  DispatchRecords,
   DomainError,
   IdAllocator,
   Quota,
@@ -22,11 +23,13 @@ import {
 } from '../../src/commands/index.ts';
 import { CALLBACK_MESSAGE_PARAMETER, providers as connectProviders } from '../../src/delivery/connectors/index.ts';
 import {
-  type Delivery,
   type DeliveryOptions,
+  type DeliveryWork,
   defaultSchedule,
   deliveryMigrations,
-  startDelivery,
+  openReceipts,
+  type Receipts,
+  startDeliveryWork,
 } from '../../src/delivery/index.ts';
 import type { Feed } from '../../src/feed/feed.ts';
 import { feedMigrations } from '../../src/feed/migrations.ts';
@@ -139,12 +142,18 @@ export class Journal {
   }
 }
 
+/** What one process delivers with, callbacks included. */
+export interface Delivery extends DeliveryWork {
+  readonly receipts: Receipts;
+}
+
 /** What one process has. */
 export interface Node {
   readonly log: PostgresLog;
   readonly door: CommandDoor;
   readonly workspaces: WorkspaceCommands;
-  readonly commands: DispatchCommands;
+  readonly sends: DispatchCommands;
+  readonly commands: DispatchRecords;
   readonly options: DeliveryOptions;
   deliver(more?: Partial<DeliveryOptions>): Delivery;
 }
@@ -273,7 +282,8 @@ async function openNode(parts: NodeParts, clock: Clock): Promise<Node> {
   const sealer = new Sealer([secret(3)]);
   const workspaces = new WorkspaceCommands({ door, ids, sealer, speller: new IdSpeller(secret(2)), nameKey });
   const monthlyQuota = { free: 0, pro: 0, enterprise: 0 };
-  const commands = new DispatchCommands({ door, quota, idKey: secret(4), monthlyQuota, defaultTier: 'free' });
+  const sends = new DispatchCommands({ door, quota, idKey: secret(4), monthlyQuota, defaultTier: 'free' });
+  const commands = new DispatchRecords({ door, idKey: secret(4) });
   const options: DeliveryOptions = {
     feed: feedOf(log, pool),
     read,
@@ -300,10 +310,17 @@ async function openNode(parts: NodeParts, clock: Clock): Promise<Node> {
     log,
     door,
     workspaces,
+    sends,
     commands,
     options,
     deliver(more = {}) {
-      const delivery = startDelivery({ ...options, ...more });
+      const own = { ...options, ...more };
+      const [work, receipts] = [startDeliveryWork(own), openReceipts(own)];
+      const stop = () => {
+        receipts.stop();
+        return work.stop();
+      };
+      const delivery = { ...work, receipts, stop };
       running.push(delivery);
       return delivery;
     },
@@ -344,7 +361,7 @@ async function receiveCallbacks(t: Test, world: World): Promise<string> {
 
 /** Makes a project with a key, a connector and a template that says `text`. */
 export async function makeProject(
-  { workspaces, commands }: Node,
+  { workspaces, sends }: Node,
   connectorType: ConnectorType = 'whatsapp',
   { text = 'Hello', phoneNumberId }: { text?: string; phoneNumberId?: string } = {},
 ): Promise<Project> {
@@ -366,7 +383,7 @@ export async function makeProject(
     key,
     async send(...to) {
       const requests = to.map((recipient) => ({ to: recipient, connector, template: id, variables: {} }));
-      const results = await commands.sendAll(key, requests);
+      const results = await sends.sendAll(key, requests);
       return results.map((result) => {
         if ('refused' in result) throw result.refused;
         return result.dispatch;

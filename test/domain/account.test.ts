@@ -37,6 +37,20 @@ t.test('tiers', async (t) => {
   }
 });
 
+t.test('a name where there is none', async (t) => {
+  const named = event('ProfileChanged', { ...ref, displayName: 'Ada' });
+  const name = (displayName: string) => ({ command: 'NameAccount', ...ref, displayName }) as const;
+  given(t, account).when(name('Ada')).yields('not-found');
+  given(t, account, [opened]).when(name('Ada')).yields([named]);
+  given(t, account, [opened, event('ProfileChanged', { ...ref, displayName: '' })])
+    .when(name('Ada'))
+    .yields([named]);
+  for (const own of [{ displayName: 'Bo' }, { givenName: 'Bo' }, { familyName: 'Bo' }])
+    given(t, account, [opened, event('ProfileChanged', { ...ref, ...own })])
+      .when(name('Ada'))
+      .yields([]);
+});
+
 t.test('opening with all that a dialect asks for, in one commit', async (t) => {
   const scopedKey = { secretHash: 'h', sealed: null, permissions: null, expiresAt: 9 };
   given(t, account)

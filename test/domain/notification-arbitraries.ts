@@ -71,6 +71,7 @@ const later = fc.oneof(
     schedule: fc.constant(defaultNotificationSchedule),
   }),
   fc.record({ command: fc.constant('CancelNotification' as const) }),
+  fc.record({ command: fc.constant('StopNotification' as const), error: text }),
   fc.record({ command: fc.constant('RetryNotification' as const) }),
 );
 

@@ -134,6 +134,7 @@ t.test('what may be done, by where it stands', async (t) => {
     cancel: { command: 'CancelNotification' },
     retry: { command: 'RetryNotification' },
     start: { command: 'StartNotification', now: 50_000 },
+    stop: { command: 'StopNotification', error: 'enough' },
   } as const;
   const allowed: Readonly<Record<string, string>> = {
     'pending change': 'NotificationChanged',
@@ -142,6 +143,11 @@ t.test('what may be done, by where it stands', async (t) => {
     'processing start': '',
     'retrying start': '',
     'failed retry': 'NotificationRetried',
+    'pending stop': 'NotificationCancelled',
+    'processing stop': 'NotificationFailed',
+    'retrying stop': 'NotificationFailed',
+    'failed stop': '',
+    'cancelled stop': '',
   };
   for (const [status, past] of Object.entries(pasts))
     for (const [name, command] of Object.entries(commands)) {
@@ -152,6 +158,17 @@ t.test('what may be done, by where it stands', async (t) => {
   given(t, notification, [accepted({ ...byMail, scheduledFor: 9_000 })])
     .when({ command: 'StartNotification', now: 8_999 })
     .yields('wrong-state', 'not before its time');
+});
+
+t.test('stopped, it tells why, and whom it did not reach', async (t) => {
+  const stop: NotificationCommand = { command: 'StopNotification', error: 'enough' };
+  given(t, notification, [accepted()])
+    .when(stop)
+    .yields([event('NotificationCancelled', { ...ref, error: 'enough' })]);
+  const cancelled = stateAfter(notification, [accepted(), event('NotificationCancelled', { ...ref, error: 'enough' })]);
+  t.match(cancelled, { status: 'cancelled', error: 'enough' });
+  const [only] = notification.decide(stateAfter(notification, [...underWay, deferred(1, 32_000)]), stop);
+  t.match(only, { data: { attempts: [], attemptCount: 1, used: 1, error: 'enough', open: all, recipients: all } });
 });
 
 t.test('changes are judged with what stays', async (t) => {

@@ -6,8 +6,9 @@ import { Consuming } from '../../src/feed/consuming.ts';
 import { type GroupClient, GroupMember } from '../../src/feed/group-member.ts';
 import { encodeEvent, encodeMark } from '../../src/feed/records.ts';
 import { ground } from '../readside/platform.ts';
+import { until } from '../support/until.ts';
 import { writeMany } from './ground.ts';
-import { checkTally, makeTallyTable, openTally, until } from './tally.ts';
+import { checkTally, makeTallyTable, openTally } from './tally.ts';
 
 const topic = 'topic-1';
 

@@ -13,8 +13,9 @@ import { makeHistory, type Step } from '../projections/history.ts';
 import { seedOf } from '../projections/scratch.ts';
 import { appendSteps } from '../readside/platform.ts';
 import { kafkaForFile } from '../support/kafka/kafka-test.ts';
+import { until } from '../support/until.ts';
 import { adminOf, consume, type KafkaGround, kafkaGround } from './ground.ts';
-import { checkTally, openTally, reached, until } from './tally.ts';
+import { checkTally, openTally, reached } from './tally.ts';
 
 const partitions = 3;
 const groups = ['g', projectorGroup];

@@ -3,8 +3,9 @@ import t from 'tap';
 import { startProxy } from '../conformance/log/proxy.ts';
 import { ownKafka } from '../support/kafka/kafka-test.ts';
 import { runLoad } from '../support/log-load.ts';
+import { until } from '../support/until.ts';
 import { consume, kafkaGround, writeMany } from './ground.ts';
-import { checkTally, openTally, reached, until } from './tally.ts';
+import { checkTally, openTally, reached } from './tally.ts';
 
 await t.test('Kafka killed and begun again, and frozen for longer than clients wait', async (t) => {
   const kafka = await ownKafka(t);

@@ -9,9 +9,10 @@ import { seedOf } from '../projections/scratch.ts';
 import { appendSteps } from '../readside/platform.ts';
 import { kafkaForFile } from '../support/kafka/kafka-test.ts';
 import { profile, runLoad } from '../support/log-load.ts';
+import { until } from '../support/until.ts';
 import { type FeedProcess, startFeedProcess } from './feed-process.ts';
 import { adminOf, consume, kafkaGround, write, writeMany } from './ground.ts';
-import { checkTally, openTally, reached, until } from './tally.ts';
+import { checkTally, openTally, reached } from './tally.ts';
 
 const brokers = await kafkaForFile();
 

@@ -3,7 +3,7 @@ import t, { type Test } from 'tap';
 import { takeOverGroup, withCheckpoint } from '../../src/feed/checkpoint.ts';
 import { Lease, LeaseLostError } from '../../src/feed/lease.ts';
 import { ground } from '../readside/platform.ts';
-import { until } from './tally.ts';
+import { until } from '../support/until.ts';
 
 async function leases(t: Test) {
   const { pool } = await ground(t);

@@ -2,14 +2,12 @@
  * A consumer that writes a row per event that it is given, in the transaction of its checkpoint, and what those rows say
  * of what the feed did: nothing lost, nothing twice, each stream in order.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import type { Test } from 'tap';
 import type { RecordedEvent } from '../../schemas/index.ts';
 import { consumerPool, readCheckpoint, readGroup, withCheckpoint } from '../../src/feed/checkpoint.ts';
 import { type Consumer, type FeedBatch, type History, partsOf } from '../../src/feed/feed.ts';
-
-const lookAgainMs = 20;
+import { until } from '../support/until.ts';
 
 /** Makes the table of all tallies of a database. */
 export async function makeTallyTable(pool: pg.Pool): Promise<void> {
@@ -96,12 +94,7 @@ export function openTally(t: Test, url: string, options: TallyOptions): Tally {
 
 /** Resolves when a group's checkpoint has reached a position. */
 export async function reached(pool: pg.Pool, group: string, position: bigint): Promise<void> {
-  while ((await readCheckpoint(pool, group)) < position) await sleep(lookAgainMs);
-}
-
-/** Resolves when something is so. */
-export async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await isSo())) await sleep(lookAgainMs);
+  await until(async () => (await readCheckpoint(pool, group)) >= position);
 }
 
 /**

@@ -4,7 +4,8 @@ import pg from 'pg';
 import t, { type Test } from 'tap';
 import { Connections } from '../../src/gateway/connections.ts';
 import { openPool } from '../../src/platform/postgres.ts';
-import { Chat, connect, gatewayDatabase, startNode, until } from './world.ts';
+import { until } from '../support/until.ts';
+import { Chat, connect, gatewayDatabase, startNode } from './world.ts';
 
 async function connections(t: Test, url: string, options: Partial<ConstructorParameters<typeof Connections>[0]> = {}) {
   const pool = openPool({ url, name: 'test', maxConnections: 2 });

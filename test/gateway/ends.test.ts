@@ -2,7 +2,8 @@
 import t from 'tap';
 import { event } from '../../schemas/index.ts';
 import type { Log } from '../../src/log/log.ts';
-import { Chat, connect, gatewayDatabase, startNode, until } from './world.ts';
+import { until } from '../support/until.ts';
+import { Chat, connect, gatewayDatabase, startNode } from './world.ts';
 
 await t.test('a socket that does not take what it is sent is closed, and resumes', async (t) => {
   const node = await startNode(t, await gatewayDatabase(t), { limits: { maxBufferedBytes: 300_000 } });

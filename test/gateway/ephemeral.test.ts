@@ -3,7 +3,7 @@ import pg from 'pg';
 import t, { type Test } from 'tap';
 import { EphemeralBus, maxEphemeralBytes } from '../../src/gateway/ephemeral.ts';
 import { testDatabase } from '../support/postgres.ts';
-import { until } from './world.ts';
+import { until } from '../support/until.ts';
 
 async function bus(t: Test, url: string, sole = false): Promise<{ bus: EphemeralBus; heard: [number, string][] }> {
   const made = new EphemeralBus({ url, sole, onTrouble: () => {} });

@@ -1,8 +1,9 @@
 /** What sockets get while things happen: who sees what, in what order, with what positions. */
 import t from 'tap';
 import { event } from '../../schemas/index.ts';
+import { until } from '../support/until.ts';
 import { chatRoute } from './chat-dialect.ts';
-import { Chat, connect, gatewayDatabase, startNode, until } from './world.ts';
+import { Chat, connect, gatewayDatabase, startNode } from './world.ts';
 
 await t.test('members get what happens in their rooms, in order, spelled for each', async (t) => {
   const node = await startNode(t, await gatewayDatabase(t));

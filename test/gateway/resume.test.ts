@@ -1,6 +1,7 @@
 /** Going on from a position: from the ring, from history, across a restart, while the read model lags. */
 import t from 'tap';
-import { Chat, connect, gatewayDatabase, startNode, until } from './world.ts';
+import { until } from '../support/until.ts';
+import { Chat, connect, gatewayDatabase, startNode } from './world.ts';
 
 const smallRing = { ring: { maxEvents: 10, maxBytes: 1024 * 1024 } };
 

@@ -8,8 +8,9 @@ import { codec, type RecordedEvent } from '../../schemas/index.ts';
 import { createGateway, eventStreamData, eventStreamSubscriber } from '../../src/gateway/index.ts';
 import { openPostgresLog } from '../../src/log/postgres.ts';
 import { openPool } from '../../src/platform/postgres.ts';
+import { until } from '../support/until.ts';
 import { ChatReadModel, chatDialect } from './chat-dialect.ts';
-import { Chat, connect, gatewayDatabase, startNode, until } from './world.ts';
+import { Chat, connect, gatewayDatabase, startNode } from './world.ts';
 
 await t.test('two dialects on one tail: an event stream, spelled its own way, beside sockets', async (t) => {
   const url = await gatewayDatabase(t);

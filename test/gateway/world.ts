@@ -22,6 +22,7 @@ import { migrate } from '../../src/platform/migrate.ts';
 import { openPool } from '../../src/platform/postgres.ts';
 import { settle } from '../support/log-load.ts';
 import { testDatabase } from '../support/postgres.ts';
+import { until } from '../support/until.ts';
 import { type ChatItem, ChatReadModel, type Context, chatDialect } from './chat-dialect.ts';
 import { type Ask, registerOpen } from './chat-route.ts';
 
@@ -193,11 +194,6 @@ export async function connect(t: Test, node: Pick<Node, 'url'>, ask: Ask): Promi
   t.teardown(() => client.ws.terminate());
   await Promise.race([client.frame(({ type }) => type === 'welcome').catch(() => {}), client.closed]);
   return client;
-}
-
-/** Resolves when it is so. */
-export async function until(is: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await is())) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 /** What people do, as commits to the log. Each resolves with the position of what it wrote. */

@@ -53,7 +53,10 @@ export const notificationSamples: { readonly [T in NotificationEvent]: fc.Arbitr
     used: fc.nat(),
     error: text,
   }),
-  NotificationCancelled: fc.record(notificationRef),
+  NotificationCancelled: fc.record(
+    { ...notificationRef, error: text },
+    { requiredKeys: ['workspace', 'notification', 'room'] },
+  ),
   NotificationRetried: fc.record(notificationRef),
   NotificationErased: fc.record({
     ...notificationRef,

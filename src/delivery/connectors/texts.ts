@@ -9,10 +9,10 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 export const MAX_TEXT_CHARACTERS = 1_000;
 
 /** Longest id of a provider that is believed, in characters. */
-export const MAX_ID_CHARACTERS = 256;
+const MAX_ID_CHARACTERS = 256;
 
 /** Longest wait that a provider's hint can ask for: the limit of a dispatch's age (sheet, section 12). */
-export const MAX_RETRY_AFTER_MS = 24 * 3_600_000;
+const MAX_RETRY_AFTER_MS = 24 * 3_600_000;
 
 /** A secret shorter than this is found in any text by accident, and hides nothing. */
 const MIN_SECRET_CHARACTERS = 4;

@@ -4,7 +4,7 @@ import { mailbox, type ReadyMessage, recipientsOf } from './message.ts';
 import type { EmailChannel, EmailProviderConfigOf } from './provider.ts';
 
 /** Mailgun's own address (the sheet's default of `base_url`). */
-export const MAILGUN_URL = 'https://api.mailgun.net/v3';
+const MAILGUN_URL = 'https://api.mailgun.net/v3';
 
 export interface MailgunOptions extends HttpEmailOptions {
   /** Where Mailgun is reached by those who name no other address; its own unless told. */

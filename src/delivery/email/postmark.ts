@@ -3,7 +3,7 @@ import { type EmailPart, type HttpEmailOptions, httpEmail, operatorsBase, refuse
 import { mailbox, type ReadyMessage } from './message.ts';
 import type { EmailChannel, EmailProviderConfigOf, Undelivered } from './provider.ts';
 
-export const POSTMARK_URL = 'https://api.postmarkapp.com';
+const POSTMARK_URL = 'https://api.postmarkapp.com';
 
 /** Messages of one batch (Postmark, "Send batch emails"). */
 const MAX_BATCH = 500;

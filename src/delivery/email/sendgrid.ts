@@ -3,7 +3,7 @@ import { type HttpEmailOptions, httpEmail, operatorsBase, refusedCheck } from '.
 import { type ReadyMessage, recipientsOf } from './message.ts';
 import type { EmailChannel } from './provider.ts';
 
-export const SENDGRID_URL = 'https://api.sendgrid.com';
+const SENDGRID_URL = 'https://api.sendgrid.com';
 
 export interface SendgridOptions extends HttpEmailOptions {
   /** Where SendGrid is reached; its own address unless told. */

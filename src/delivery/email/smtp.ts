@@ -278,7 +278,7 @@ function secretsOf({ auth }: SmtpTarget): string[] {
  * The mail as it goes over the wire: an HTML content with its text beside it (multipart/alternative), a text alone. Bcc is in
  * the envelope only. Nothing of the content makes the library read a file or an address.
  */
-export async function mimeOf(message: ReadyMessage): Promise<Buffer> {
+async function mimeOf(message: ReadyMessage): Promise<Buffer> {
   const html = message.contentType === 'html';
   const composer = new MailComposer({
     to: message.to.map((address) => ({ name: '', address })),

@@ -62,8 +62,6 @@ export interface NotificationsOptions {
   readonly guard: Pick<OutboundGuard, 'connector'>;
   readonly clock: Clock;
   readonly logger: ConsumerLogger;
-  /** No other process sends: leases that an earlier one left are over. */
-  readonly sole: boolean;
   readonly schedule?: NotificationSchedule;
   /** For one mail or post; 30,000 unless told. */
   readonly attemptTimeoutMs?: number;

@@ -90,9 +90,9 @@ export class Notifier implements Notifications {
   /** Rows may be behind what an earlier process recorded: nothing is taken up before they are not. */
   async #begin(): Promise<void> {
     const { signal } = this.#stopping;
-    const { sole, head } = this.#options;
+    const { head } = this.#options;
     const onTrouble = (error: unknown) => this.#trouble(error);
-    await rowsCaughtUp({ sole, head, leases: this.#leases, reached: this.#reached, signal, onTrouble });
+    await rowsCaughtUp({ head, reached: this.#reached, signal, onTrouble });
     this.#tick = setInterval(() => this.#keeper.tick(this.#options.clock.monotonicMs()), tickMs).unref();
     this.#look();
   }
@@ -240,6 +240,8 @@ export class Notifier implements Notifications {
     }
     this.#stopping.signal.throwIfAborted();
     const state = await commands.start(workspace, notification);
+    // Its client was switched off.
+    if (dueAt(state) === null) return true;
     const plan = await this.#rounds.plan(state);
     const round = await this.#rounds.run(state, plan, turn);
     const recorded = await this.#record(state, round);

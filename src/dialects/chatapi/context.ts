@@ -4,16 +4,20 @@ import { whereFound } from '../faults.ts';
 import { invalidField, notFound } from './errors.ts';
 import type { ChatApiOptions } from './options.ts';
 import { Spelling } from './spelling.ts';
+import { messageBodies } from './wire.ts';
 
 /** What every file of routes is given. */
 export interface Context {
   readonly options: ChatApiOptions;
   readonly spelling: Spelling;
+  /** The bodies of messages, for requests and sockets alike. */
+  readonly messageBodies: ReturnType<typeof messageBodies>;
 }
 
 /** Makes the context. */
 export function createContext(options: ChatApiOptions): Context {
-  return { options, spelling: new Spelling(options.speller) };
+  const { speller, config } = options;
+  return { options, spelling: new Spelling(speller), messageBodies: messageBodies(config.maxContentCharacters) };
 }
 
 const maxKeyUnits = 255;

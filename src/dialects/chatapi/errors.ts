@@ -77,6 +77,9 @@ export function invalidField(field: string, message: string): WireError {
   return invalid({ field, message });
 }
 
+/** What is wrong with the content of a message that is too long. */
+export const contentTooLong: FieldProblem = { field: 'content', message: 'Content is too long' };
+
 /** No such thing, for this caller; `what` begins the sentence. */
 export function notFound(what = 'Resource'): WireError {
   return new WireError('RESOURCE_NOT_FOUND', `${what} not found`);
@@ -147,7 +150,7 @@ function domainError(error: DomainError, now: number): WireError {
     case 'content-empty':
       return invalidField('content', 'Content cannot be empty');
     case 'content-too-long':
-      return new WireError(code, text, { errors: [{ field: 'content', message: 'Content is too long' }] });
+      return new WireError(code, text, { errors: [contentTooLong] });
     case 'value-invalid':
       return invalid(...problemsIn(error).map(({ field, message }) => ({ field: fieldName(field), message })));
     case 'wrong-state':

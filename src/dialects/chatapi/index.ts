@@ -37,6 +37,7 @@ import { addRoute, BASE_PATH, DIALECT } from './routes.ts';
 import { socketRoute } from './socket.ts';
 import { Opening } from './socket-opening.ts';
 import { userRoutes } from './users.ts';
+import { webhookDeliveryRoutes } from './webhook-deliveries.ts';
 import { webhookRoutes } from './webhooks.ts';
 import * as wire from './wire.ts';
 
@@ -101,6 +102,7 @@ export function chatapiDialect(options: ChatApiOptions): Dialect {
         messageRoutes,
         roomMessageRoutes,
         webhookRoutes,
+        webhookDeliveryRoutes,
         emailProviderRoutes,
         notificationRoutes,
       ]) {

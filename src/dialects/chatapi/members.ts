@@ -34,7 +34,8 @@ export function memberRoutes(app: FastifyInstance, context: Context, render: Ren
       const body = wire.readBody(wire.joinBody, request.body);
       const account = subject(caller, body.user_id);
       const meta = body.meta ?? undefined;
-      const work = rooms.join(actor, room, { account, ...(meta && { meta }) });
+      const name = caller.isMaster ? body.user_name?.trim() : undefined;
+      const work = rooms.join(actor, room, { account, ...(meta && { meta }), ...(name && { name }) });
       const joined = await orNotFound('Room', orUserNotFound(work));
       tellPosition(reply, joined.position);
       const member = memberOf(joined.state.members, account);

@@ -20,6 +20,7 @@ import {
 import { nameOf, type Renderer } from './rendering.ts';
 import { addRoute, param, tellPosition } from './routes.ts';
 import { sendMessage } from './sending.ts';
+import { Tombstones } from './tombstones.ts';
 import * as wire from './wire.ts';
 
 const tags = ['Messages'];
@@ -38,9 +39,10 @@ const filterQuery = listQuery(columns).extend({
 
 /** Routes of the sheet's section 9 about messages themselves. */
 export function messageRoutes(app: FastifyInstance, context: Context, render: Renderer): void {
-  const { spelling, options } = context;
+  const { spelling, options, messageBodies } = context;
   const { messages, rooms, people, db, freshness, config } = options;
   const maxTextCharacters = config.maxContentCharacters;
+  const tombstones = new Tombstones(context, render);
 
   addRoute(app, context, {
     method: 'POST',
@@ -50,25 +52,16 @@ export function messageRoutes(app: FastifyInstance, context: Context, render: Re
     tags,
     access,
     keyed: true,
-    body: wire.sendBody,
+    body: messageBodies.send,
     answers: { 201: wire.one(wire.messageShown) },
     refusals: [400, 403, 404],
     async handler(request, reply) {
       const keyed = keyedBy(request, 'POST /messages');
       const caller = callerOf(request);
-      const posted = await sendMessage(context, caller, wire.readBody(wire.sendBody, request.body), keyed);
-      const { state, sender, position } = posted;
-      tellPosition(reply, position);
+      const posted = await sendMessage(context, caller, wire.readBody(messageBodies.send, request.body), keyed);
+      tellPosition(reply, posted.position);
       reply.code(201);
-      if (!state.exists) {
-        // What the key made was erased since: what still stands of it, the rows have.
-        await waitForRows(freshness, caller, reply);
-        const tombstone = await findMessage(db, caller.workspace, posted.message);
-        if (!tombstone) throw notFound('Message');
-        return render.one(render.message(tombstone));
-      }
-      const name = sender === null ? null : nameOf(sender);
-      return render.one(render.writtenMessage(state, name, state.sender !== 0 && sender === null));
+      return render.one(await tombstones.message(caller, posted, reply));
     },
   });
 
@@ -123,14 +116,14 @@ export function messageRoutes(app: FastifyInstance, context: Context, render: Re
     description: 'For its sender, and with a master key.',
     tags,
     access,
-    body: wire.editBody,
+    body: messageBodies.edit,
     answers: { 200: wire.one(wire.messageShown) },
     refusals: [400, 403, 404],
     async handler(request, reply) {
       const caller = callerOf(request);
       const { workspace } = caller;
       const message = messageOfPath(context, request, caller);
-      const { content: text, meta } = wire.readBody(wire.editBody, request.body);
+      const { content: text, meta } = wire.readBody(messageBodies.edit, request.body);
       const change = { text, maxTextCharacters, ...(meta !== undefined && { meta }) };
       const { state, position } = await orNotFound('Message', messages.edit(caller.actor, message, change));
       tellPosition(reply, position);

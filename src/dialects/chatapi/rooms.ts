@@ -14,6 +14,7 @@ import { invalidField, notFound } from './errors.ts';
 import { listQuery, pageAsked, queryFlag, queryOf, queryText, readAll, sortAsked, waitForRows } from './reading.ts';
 import { kindOfType, type Renderer } from './rendering.ts';
 import { addRoute, param, tellPosition } from './routes.ts';
+import { Tombstones } from './tombstones.ts';
 import * as wire from './wire.ts';
 
 const tags = ['Rooms'];
@@ -31,6 +32,7 @@ const order = 'Unless told: the last message first, rooms without one last, then
 export function roomRoutes(app: FastifyInstance, context: Context, render: Renderer): void {
   const { options } = context;
   const { rooms, db, freshness, config } = options;
+  const tombstones = new Tombstones(context, render);
   const inactivity = () => ({ nowMs: options.clock.now(), inactiveAfterMs: config.inactiveAfterMs });
 
   addRoute(app, context, {
@@ -42,10 +44,10 @@ export function roomRoutes(app: FastifyInstance, context: Context, render: Rende
     access: { who: 'any' },
     keyed: true,
     body: wire.createRoomBody,
-    answers: { 201: wire.one(wire.roomShown) },
-    refusals: [404],
+    answers: { 201: wire.one(wire.roomCreated) },
     async handler(request, reply) {
-      const { actor, account, isMaster } = callerOf(request);
+      const caller = callerOf(request);
+      const { actor, account, isMaster } = caller;
       const keyed = keyedBy(request, 'POST /rooms');
       const { name, description, meta, ...rest } = wire.readBody(wire.createRoomBody, request.body);
       const kind = kindOfType[rest.room_type ?? 'group'];
@@ -65,10 +67,10 @@ export function roomRoutes(app: FastifyInstance, context: Context, render: Rende
         },
         keyed,
       );
-      // What the key made is gone again.
-      if (!state.exists) throw notFound('Room');
       tellPosition(reply, position);
       reply.code(201);
+      // What the key made is gone again.
+      if (!state.exists) return render.one(await tombstones.room(caller, room, reply));
       return render.one(render.writtenRoom(state, position === null ? await counted(actor.workspace, room) : null));
     },
   });

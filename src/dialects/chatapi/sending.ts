@@ -4,7 +4,6 @@ import { type Context, known, orNotFound } from './context.ts';
 import type { Caller } from './credentials.ts';
 import { notFound } from './errors.ts';
 import { bodyOf } from './rendering.ts';
-import type * as wire from './wire.ts';
 
 /**
  * Sends a message (sheet, section 9), for requests and sockets alike. Only a master key sends in another's name. Throws the
@@ -13,7 +12,7 @@ import type * as wire from './wire.ts';
 export async function sendMessage(
   { spelling, options }: Context,
   { actor, workspace, isMaster }: Pick<Caller, 'actor' | 'workspace' | 'isMaster'>,
-  body: z.output<typeof wire.sendBody>,
+  body: z.output<Context['messageBodies']['send']>,
   keyed?: Keyed,
 ): Promise<PostedMessage> {
   const { messages, config } = options;

@@ -24,7 +24,7 @@ export function answer({ options }: Context, session: Open, type: ServerType, da
 export const actions: Readonly<Record<string, Action>> = {
   async send_message({ context }, session, data) {
     const { workspace, account, context: own } = session;
-    const body = wire.readBody(wire.sendBody, data);
+    const body = wire.readBody(context.messageBodies.send, data);
     // A socket that a master key opened for a user speaks for it unless told.
     const speaks = body.sender_id == null && { sender_id: context.spelling.user(workspace, account) };
     const called = body.sender_id == null && body.sender_name == null && { sender_name: own.name };

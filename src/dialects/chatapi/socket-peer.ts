@@ -14,6 +14,9 @@ const authTimeoutMs = 10_000;
 const notAuthenticated = { code: 4001, reason: 'not authenticated' };
 const textOnly = { code: 1003, reason: 'text only' };
 
+/** The sheet's figure: a whole window, however much of it has passed. */
+const tooManyFrames = new WireError('RATE_LIMIT_EXCEEDED', 'Too many frames', { headers: { 'retry-after': '60' } });
+
 type Open = Session<SocketContext>;
 
 /** One socket's side of the protocol: what its client sends, in the order in which it came, after the key that it begins with. */
@@ -57,7 +60,7 @@ export class SocketPeer {
       this.#close(textOnly);
     } else {
       this.#turns.take(
-        () => (mayCome ? this.#handle(frame) : this.#refuse(this.#tooMany())),
+        () => (mayCome ? this.#handle(frame) : this.#refuse(tooManyFrames)),
         () => this.#close(closings.fault),
       );
     }
@@ -110,11 +113,6 @@ export class SocketPeer {
     } catch (error) {
       this.#refuse(error);
     }
-  }
-
-  #tooMany(): WireError {
-    const seconds = Math.max(1, Math.ceil(this.#budget.retryAfterMs(performance.now()) / 1_000));
-    return new WireError('RATE_LIMIT_EXCEEDED', 'Too many frames', { headers: { 'retry-after': String(seconds) } });
   }
 
   #refuse(error: unknown): undefined {

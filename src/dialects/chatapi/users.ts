@@ -13,6 +13,7 @@ import { forbidden, notFound } from './errors.ts';
 import { listQuery, pageAsked, queryFlag, queryOf, queryText, readAll, sortAsked, waitForRows } from './reading.ts';
 import type { Renderer } from './rendering.ts';
 import { addRoute, iso, isoOrNull, param, tellPosition } from './routes.ts';
+import { Tombstones } from './tombstones.ts';
 import * as wire from './wire.ts';
 
 const tags = ['Users'];
@@ -29,6 +30,7 @@ const own = ' With a scoped key, `profile` stands for oneself.';
 /** Routes of the sheet's section 7. */
 export function userRoutes(app: FastifyInstance, context: Context, render: Renderer): void {
   const { people, db, freshness, config } = context.options;
+  const tombstones = new Tombstones(context, render);
   const keyLifeMs = config.scopedKeyLifeMs === 0 ? null : config.scopedKeyLifeMs;
 
   addRoute(app, context, {
@@ -41,22 +43,19 @@ export function userRoutes(app: FastifyInstance, context: Context, render: Rende
     keyed: true,
     body: wire.createUserBody,
     answers: { 201: wire.one(wire.userCreated) },
-    refusals: [404],
     async handler(request, reply) {
-      const { actor, workspace } = callerOf(request);
+      const caller = callerOf(request);
+      const { actor, workspace } = caller;
       const keyed = keyedBy(request, 'POST /users');
       const { email, username, full_name: fullName = null } = wire.readBody(wire.createUserBody, request.body);
       const input = { email, username, fullName, keyLifeMs };
-      const { account, secret, state, position } = await people.createUser(actor, input, keyed);
-      // What the key made is gone again.
-      if (!state.exists) throw notFound('User');
+      const { account, secret, keyHolds, state, position } = await people.createUser(actor, input, keyed);
       tellPosition(reply, position);
       reply.code(201);
-      return render.one({
-        ...render.person(workspace, account, state),
-        created_at: iso(state.openedAt),
-        scoped_api_key: secret,
-      });
+      const user = state.exists
+        ? { ...render.person(workspace, account, state), created_at: iso(state.openedAt) }
+        : await tombstones.user(caller, account, reply);
+      return render.one({ ...user, scoped_api_key: secret, ...(!keyHolds && { scoped_api_key_is_active: false }) });
     },
   });
 

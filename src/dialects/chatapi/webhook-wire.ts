@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { webhookLimits, webhookProblems } from '../../commands/index.ts';
 import { webhookEventNames } from './webhook-events.ts';
-import { anyMeta, count, flag, id, judged, meta, text, time, words } from './wire.ts';
+import { anyMeta, count, flag, id, isDeleted, judged, meta, text, time, words } from './wire.ts';
 
 /** Shown in place of the value of a header, and taken for "as it is". */
 export const hiddenValue = '********';
@@ -71,7 +71,12 @@ export const webhookShown = z
   })
   .meta({ id: 'Webhook' });
 export const webhookCreated = webhookShown
-  .extend({ secret: z.string().describe('Shown to this request and its repetitions alone') })
+  .extend({
+    secret: z.string().describe('Shown to this request and its repetitions alone'),
+    created_at: time.nullable().describe('Null of one that is gone'),
+    updated_at: time.nullable().describe('Null of one that is gone'),
+    is_deleted: isDeleted,
+  })
   .meta({ id: 'WebhookCreated' });
 export const webhookTested = z.object({
   success: z.boolean(),

@@ -1,30 +1,11 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import {
-  type DeliveryView,
-  findDeadLetter,
-  findWebhook,
-  listDeadLetters,
-  listWebhooks,
-  type WebhookView,
-} from '../../../projections/webhooks/queries.ts';
+import { findWebhook, listWebhooks, type WebhookView } from '../../../projections/webhooks/queries.ts';
 import type { Changed, WebhookChanges, WebhookInput, WebhookState } from '../../commands/index.ts';
 import { type Context, keyedBy, known, orNotFound } from './context.ts';
 import { type Caller, callerOf } from './credentials.ts';
 import { notFound } from './errors.ts';
-import {
-  listQuery,
-  pageAsked,
-  pageQuery,
-  percentOf,
-  positionOf,
-  queryFlag,
-  queryOf,
-  readAll,
-  sortAsked,
-  waitForRows,
-  wordAsked,
-} from './reading.ts';
+import { listQuery, pageAsked, queryFlag, queryOf, readAll, sortAsked, waitForRows, wordAsked } from './reading.ts';
 import type { Renderer } from './rendering.ts';
 import { addRoute, iso, isoOrNull, param, tellPosition } from './routes.ts';
 import { webhookEventNames } from './webhook-events.ts';
@@ -36,7 +17,7 @@ const access = { who: 'master' } as const;
 const columns = { created_at: 'created' } as const;
 const one = '/webhooks/:webhook_id';
 
-/** Routes of the sheet's section 13 about endpoints; those about their deliveries follow below. */
+/** Routes of the sheet's section 13 about endpoints. Those about their deliveries: `webhook-deliveries.ts`. */
 export function webhookRoutes(app: FastifyInstance, context: Context, render: Renderer): void {
   const { webhooks, db, freshness } = context.options;
   const show = new WebhookRenderer(context);
@@ -64,11 +45,11 @@ export function webhookRoutes(app: FastifyInstance, context: Context, render: Re
         roomFilters: roomsOf(context, workspace, body.room_filters),
         meta: body.meta ?? null,
       };
-      const { state, secret, position } = await webhooks.createOnce(actor, input, keyed);
-      // What the key made is gone again.
-      if (!state.exists) throw notFound('Webhook');
+      const { webhook, state, secret, position } = await webhooks.createOnce(actor, input, keyed);
       tellPosition(reply, position);
       reply.code(201);
+      // What the key made is gone again: nothing is left of it.
+      if (!state.exists) return render.one({ ...show.gone(workspace, webhook), secret });
       return render.one({ ...show.written(state, null), secret });
     },
   });
@@ -177,135 +158,6 @@ export function webhookRoutes(app: FastifyInstance, context: Context, render: Re
     tellPosition(reply, position);
     return render.one(show.written(state, await findWebhook(db, workspace, webhook)));
   }
-
-  deliveryRoutes(app, context, render, show);
-}
-
-/** Routes about what leaves: tests, figures, dead letters, replays. */
-function deliveryRoutes(app: FastifyInstance, context: Context, render: Renderer, show: WebhookRenderer): void {
-  const { options, spelling } = context;
-  const { webhooks, webhookTests, db, freshness } = options;
-
-  addRoute(app, context, {
-    method: 'POST',
-    path: `${one}/test`,
-    summary: 'Post a test event to a webhook now',
-    description:
-      'An event `webhook.test`, signed as any. It is made once, counts for nothing, and is not recorded: its `meta` has no ' +
-      '`position`.',
-    tags,
-    access,
-    answers: { 200: wire.one(shapes.webhookTested) },
-    refusals: [404],
-    async handler(request) {
-      const caller = callerOf(request);
-      const webhook = webhookOfPath(context, request, caller);
-      const state = await orNotFound('Webhook', webhooks.webhook(caller.workspace, webhook));
-      const { status, error, tookMs } = await webhookTests.test(state);
-      const answer = { status_code: status, error, response_time_ms: Math.round(tookMs) };
-      return render.one({ success: error === null, ...answer });
-    },
-  });
-
-  addRoute(app, context, {
-    method: 'GET',
-    path: `${one}/analytics`,
-    summary: 'How deliveries to a webhook went',
-    tags,
-    access,
-    answers: { 200: wire.one(shapes.webhookAnalytics) },
-    refusals: [404],
-    async handler(request, reply) {
-      const view = await shownWebhook(context, request, reply);
-      const { workspace, webhook, delivered, failed } = view;
-      const dead = await listDeadLetters(db, workspace, webhook, { limit: 0, offset: 0 });
-      return render.one({
-        webhook_id: spelling.webhook(workspace, webhook),
-        total_deliveries: delivered + failed,
-        successful_deliveries: delivered,
-        failed_deliveries: failed,
-        success_rate: percentOf(delivered, delivered + failed),
-        dead_letters: dead.total,
-        failure_count: view.failureCount,
-        last_delivery_at: isoOrNull(view.lastDeliveryAt),
-      });
-    },
-  });
-
-  addRoute(app, context, {
-    method: 'GET',
-    path: `${one}/dead-letters`,
-    summary: 'Deliveries that used up their attempts',
-    tags,
-    access,
-    query: pageQuery,
-    answers: { 200: wire.list(shapes.deadLetter) },
-    refusals: [404],
-    async handler(request, reply) {
-      const page = pageAsked(queryOf(request));
-      const { workspace, webhook } = await shownWebhook(context, request, reply);
-      const { items, total } = await listDeadLetters(db, workspace, webhook, page);
-      return render.list(
-        items.map((view) => show.deadLetter(view)),
-        page,
-        total,
-      );
-    },
-  });
-
-  addRoute(app, context, {
-    method: 'POST',
-    path: `${one}/dead-letters/:delivery_id/redrive`,
-    summary: 'Try a dead letter again',
-    tags,
-    access,
-    answers: { 202: wire.one(shapes.redriven) },
-    refusals: [404],
-    async handler(request, reply) {
-      const { actor } = callerOf(request);
-      const { workspace, webhook } = await shownWebhook(context, request, reply);
-      const id = param(request, 'delivery_id');
-      const dead = /^del_[0-9a-f]{32}$/.test(id) ? await findDeadLetter(db, workspace, webhook, id) : null;
-      if (!dead) throw notFound('Dead letter');
-      const work = webhooks.redriveDelivery(actor, workspace, webhook, id);
-      tellPosition(reply, (await orNotFound('Webhook', work)).position);
-      reply.code(202);
-      return render.one({ webhook_id: spelling.webhook(workspace, webhook), delivery_id: id });
-    },
-  });
-
-  addRoute(app, context, {
-    method: 'POST',
-    path: `${one}/replay`,
-    summary: 'Post past events once more',
-    description:
-      'Everything after a position, or since a time, up to now, by the `events` and `room_filters` of today, beside what ' +
-      'happens meanwhile. Events keep their `id`.',
-    tags,
-    access,
-    body: shapes.replayBody,
-    answers: { 202: wire.one(shapes.replayAccepted) },
-    refusals: [404],
-    async handler(request, reply) {
-      const caller = callerOf(request);
-      const { actor, workspace } = caller;
-      const webhook = webhookOfPath(context, request, caller);
-      const { from_position: position, since, until } = wire.readBody(shapes.replayBody, request.body);
-      await orNotFound('Webhook', webhooks.webhook(workspace, webhook));
-      const from = position == null ? null : await positionOf(freshness, 'from_position', String(position));
-      const times = { since: timeOf(since), until: timeOf(until) };
-      const asked = await orNotFound('Webhook', webhooks.requestReplay(actor, workspace, webhook, { from, ...times }));
-      tellPosition(reply, asked.position);
-      reply.code(202);
-      return render.one({
-        webhook_id: spelling.webhook(workspace, webhook),
-        replay: asked.replay,
-        from_position: from === null ? null : String(from),
-        since: isoOrNull(times.since),
-        until: isoOrNull(times.until),
-      });
-    },
-  });
 }
 
 /** Shows webhooks. */
@@ -343,15 +195,22 @@ class WebhookRenderer {
     return this.webhook({ ...state, lastDeliveryAt, failureCount: begins ? 0 : failureCount });
   }
 
-  deadLetter(view: DeliveryView) {
+  /** What a repetition is answered that finds it deleted: its id, and the shape of the first answer. */
+  gone(workspace: number, webhook: number) {
     return {
-      delivery_id: view.delivery,
-      event: view.event,
-      position: String(view.position),
-      attempts: view.attempts,
-      status_code: view.status,
-      error: view.error,
-      last_attempt_at: iso(view.lastAttemptAt),
+      id: this.#spelling.webhook(workspace, webhook),
+      client_id: this.#spelling.client(workspace),
+      url: '',
+      events: [],
+      is_active: false,
+      custom_headers: {},
+      room_filters: [],
+      meta: null,
+      last_delivery_at: null,
+      failure_count: 0,
+      created_at: null,
+      updated_at: null,
+      is_deleted: true,
     };
   }
 }
@@ -382,17 +241,17 @@ function roomsOf({ spelling }: Context, workspace: number, ids: readonly string[
   return [...new Set((ids ?? []).map((id) => known(spelling.readRoom(workspace, id), 'Room')))];
 }
 
-function timeOf(text: string | null | undefined): number | null {
-  return text == null ? null : Date.parse(text);
-}
-
 /** The webhook that the path names. */
-function webhookOfPath({ spelling }: Context, request: FastifyRequest, { workspace }: Caller): number {
+export function webhookOfPath({ spelling }: Context, request: FastifyRequest, { workspace }: Caller): number {
   return known(spelling.readWebhook(workspace, param(request, 'webhook_id')), 'Webhook');
 }
 
 /** Its row, once that is fresh. Throws 404. */
-async function shownWebhook(context: Context, request: FastifyRequest, reply: FastifyReply): Promise<WebhookView> {
+export async function shownWebhook(
+  context: Context,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<WebhookView> {
   const caller = callerOf(request);
   const webhook = webhookOfPath(context, request, caller);
   const { db, freshness } = context.options;

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { isLongerThan } from '../../commands/index.ts';
-import { type FieldProblem, invalid, invalidField, statusOf, type WireCode } from './errors.ts';
+import { contentTooLong, type FieldProblem, invalid, invalidField, statusOf, type WireCode } from './errors.ts';
 
 /** A text that the tables can hold: no NUL, no half of a surrogate pair. */
 function isStorable(text: string): boolean {
@@ -65,6 +65,11 @@ export const count = z.int().min(0);
 export const flag = z.boolean({ error: 'Must be true or false' });
 export const text = z.string().nullable();
 export const anyMeta = z.record(z.string(), z.unknown()).nullable();
+/** Of the answer to a create: the mark of a tombstone. */
+export const isDeleted = z
+  .boolean()
+  .optional()
+  .describe('True where a repetition finds that what its key made is gone: of that only ids and times are left');
 
 const fieldProblem = z.object({ field: z.string(), message: z.string() });
 
@@ -158,6 +163,11 @@ export const userCreated = z.object({
   ...who,
   created_at: time,
   scoped_api_key: z.string().describe('Shown to this request and its repetitions alone'),
+  scoped_api_key_is_active: z
+    .boolean()
+    .optional()
+    .describe('False where a repetition finds that the key was replaced or has ended'),
+  is_deleted: isDeleted,
 });
 export const loggedIn = z.object({
   user: z.object(who),
@@ -183,7 +193,9 @@ export const createRoomBody = z.object({ ...settings, room_type: roomType.option
 export const changeRoomBody = z.object(settings);
 export const joinBody = z.object({
   user_id: idField.optional().describe('With a master key: who joins'),
-  user_name: words(255).nullish().describe("Taken and not kept: members are shown by their accounts' names"),
+  user_name: words(255)
+    .nullish()
+    .describe('With a master key: what the user is called from here on, if it has no `full_name`'),
   meta: meta.nullish(),
 });
 export const leaveBody = z.object({ user_id: idField.optional().describe('With a master key: who leaves') });
@@ -213,6 +225,7 @@ export const roomShown = z
     updated_at: time,
   })
   .meta({ id: 'Room' });
+export const roomCreated = roomShown.extend({ is_deleted: isDeleted }).meta({ id: 'RoomCreated' });
 const participant = z.object({ user_id: id, user_name: z.string(), joined_at: time, meta: anyMeta });
 export const participantShown = participant;
 const role = z.enum(['owner', 'admin', 'member']);
@@ -240,10 +253,24 @@ const sendFields = z.object({
   sender_id: idField.nullish().describe('With a master key: in whose name'),
   sender_name: words(255).nullish().describe('With a master key: the name that is shown'),
 });
-export const sendBody = judged(sendFields, function* ({ content: said, file_url: url }, wrong) {
-  if (!said?.trim() && !url && !wrong.has('file_url')) yield { field: 'content', message: 'Content cannot be empty' };
-});
-export const editBody = z.object({ content, meta: meta.nullish() });
+const editFields = z.object({ content, meta: meta.nullish() });
+
+/** Bodies of messages whose content has at most so many characters; 0: no limit. */
+export function messageBodies(maxContentCharacters: number) {
+  // Where it alone is wrong the rules say so, with a code of their own.
+  function* tooLong(said: string | null | undefined, wrong: ReadonlySet<string>) {
+    const isTooLong = maxContentCharacters > 0 && isLongerThan(said ?? '', maxContentCharacters);
+    if (isTooLong && wrong.size > 0) yield contentTooLong;
+  }
+  return {
+    send: judged(sendFields, function* ({ content: said, file_url: url }, wrong) {
+      if (!said?.trim() && !url && !wrong.has('file_url'))
+        yield { field: 'content', message: 'Content cannot be empty' };
+      yield* tooLong(said, wrong);
+    }),
+    edit: judged(editFields, ({ content: said }, wrong) => tooLong(said, wrong)),
+  };
+}
 export const readBodyOf = z.object({ message_id: idField });
 export const messageShown = z
   .object({

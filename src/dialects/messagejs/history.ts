@@ -47,7 +47,7 @@ const listQuery = pageQuery.extend({
 /** Routes of the sheet's section 10. */
 export function historyRoutes(app: FastifyInstance, context: Context): void {
   const { options, spelling, guard } = context;
-  const { dispatches, workspaces, db, freshness } = options;
+  const { dispatchRecords, workspaces, db, freshness } = options;
 
   const shown = (view: DispatchView) => ({
     id: spelling.message(view.dispatch),
@@ -109,7 +109,7 @@ export function historyRoutes(app: FastifyInstance, context: Context): void {
   });
 
   async function workspaceOf(dispatch: string): Promise<number> {
-    const { state } = await dispatches.dispatch(dispatch).catch(asMessageNotFound);
+    const { state } = await dispatchRecords.dispatch(dispatch).catch(asMessageNotFound);
     return state.workspace;
   }
 }

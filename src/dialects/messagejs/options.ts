@@ -3,6 +3,7 @@ import type {
   AccountCommands,
   ConnectorType,
   DispatchCommands,
+  DispatchRecords,
   ProviderDoor,
   RateLimiter,
   ReceiptDoor,
@@ -51,6 +52,7 @@ export interface MessageJsOptions {
   readonly accounts: AccountCommands;
   readonly workspaces: WorkspaceCommands;
   readonly dispatches: DispatchCommands;
+  readonly dispatchRecords: Pick<DispatchRecords, 'dispatch'>;
   readonly limiter: RateLimiter;
   readonly providers: Readonly<Record<ConnectorType, ProviderDoor>>;
   readonly receipts: ReceiptDoor;

@@ -1,5 +1,5 @@
 /** What goes over the wire of e-mail providers, notifications and webhooks; see `public-shapes.d.ts`. */
-import type { Meta, Moment, Range, SortedQuery } from './public-shapes.d.ts';
+import type { Meta, Moment, Range, SortedQuery, Tombstone } from './public-shapes.d.ts';
 
 // E-mail providers.
 
@@ -260,7 +260,10 @@ export interface Webhook {
   updated_at: string;
 }
 
-export interface WebhookCreated extends Webhook {
+export interface WebhookCreated extends Omit<Webhook, 'created_at' | 'updated_at'>, Tombstone {
+  /** Null of one that was deleted since. */
+  created_at: string | null;
+  updated_at: string | null;
   /** Shown to this request and its repetitions, by their idempotency key, alone. */
   secret: string;
 }

@@ -114,10 +114,17 @@ export interface NewUser {
   full_name?: string | null | undefined;
 }
 
-export interface UserCreated extends UserIdentity {
+/** The mark, in the answer to a repeated create, of what was deleted since: only ids and times are left of it. */
+export interface Tombstone {
+  is_deleted?: boolean;
+}
+
+export interface UserCreated extends UserIdentity, Tombstone {
   created_at: string;
   /** Shown to this request and its repetitions, by their idempotency key, alone. */
   scoped_api_key: string;
+  /** False where a repetition finds that the key was replaced or has ended. */
+  scoped_api_key_is_active?: boolean;
 }
 
 export interface Login {
@@ -165,6 +172,8 @@ export interface Room {
   updated_at: string;
 }
 
+export interface RoomCreated extends Room, Tombstone {}
+
 export interface RoomChanges {
   name?: string | null | undefined;
   description?: string | null | undefined;
@@ -204,6 +213,7 @@ export interface NewMember {
 /** With a master key `user_id` says who joins; with a scoped key it is its user. */
 export interface JoinRequest {
   user_id?: string | undefined;
+  /** With a master key: what the user is called from here on, if it has no `full_name`. */
   user_name?: string | null | undefined;
   meta?: Meta | null | undefined;
 }

@@ -76,7 +76,7 @@ export interface Users {
 }
 
 export interface Rooms {
-  create(room?: wire.NewRoom, options?: CreateOptions): Promise<wire.Room>;
+  create(room?: wire.NewRoom, options?: CreateOptions): Promise<wire.RoomCreated>;
   /** Those that the user is a member of; with a master key all. */
   list(query?: wire.RoomQuery): wire.Listing<wire.Room>;
   /** All active ones of the client, with a master key. */

@@ -7,11 +7,12 @@ import { codec, type EventCodec, event, UnknownEventError } from '../../../schem
 import { readCheckpoint } from '../../../src/feed/checkpoint.ts';
 import { compareWithRebuild, projectorGroup } from '../../../src/readside/index.ts';
 import { consume, write, writeMany } from '../../feed/ground.ts';
-import { checkTally, openTally, reached, until } from '../../feed/tally.ts';
+import { checkTally, openTally, reached } from '../../feed/tally.ts';
 import { makeHistory } from '../../projections/history.ts';
 import { seedOf } from '../../projections/scratch.ts';
 import { appendSteps } from '../../readside/platform.ts';
 import { commitTo, runLoad, settle } from '../../support/log-load.ts';
+import { until } from '../../support/until.ts';
 import type { FeedAdapter } from './adapter.ts';
 
 /** Runs the whole suite on an adapter, as one subtest. */

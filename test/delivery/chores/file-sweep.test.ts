@@ -13,6 +13,7 @@ import { workspace as workspaceRules } from '../../../src/domain/workspace.ts';
 import { PasswordHasher } from '../../../src/platform/crypto.ts';
 import { IdSpeller } from '../../../src/platform/ids.ts';
 import { openPool } from '../../../src/platform/postgres.ts';
+import { until } from '../../support/until.ts';
 import { deliveryWorld, type World } from '../world.ts';
 
 /** Commands on the world's first node, and a client with a user. */
@@ -42,7 +43,7 @@ const left = async (world: World) =>
   );
 
 async function untilLeft(world: World, ...wanted: string[]): Promise<void> {
-  while ((await left(world)).join() !== wanted.join()) await new Promise((resolve) => setTimeout(resolve, 20));
+  await until(async () => (await left(world)).join() === wanted.join());
 }
 
 /** Stores what a process leaves that ended between the bytes and their event. */

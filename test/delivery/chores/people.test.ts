@@ -19,6 +19,7 @@ import { PasswordHasher } from '../../../src/platform/crypto.ts';
 import { IdSpeller } from '../../../src/platform/ids.ts';
 import { openPool } from '../../../src/platform/postgres.ts';
 import { compareWithRebuild } from '../../../src/readside/index.ts';
+import { until } from '../../support/until.ts';
 import { deliveryWorld, type World } from '../world.ts';
 import { crashAt } from './crash.ts';
 
@@ -66,7 +67,7 @@ async function logSays(world: World, text: string): Promise<boolean> {
 /** Resolves when the log has nothing of these streams left; the group's checkpoint tells when it has been there. */
 async function untilErased(world: World, names: readonly string[]): Promise<void> {
   const left = 'SELECT FROM log.events WHERE data IS NOT NULL AND stream = ANY ($1) LIMIT 1';
-  while ((await world.ask(left, [[...names]])).length > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  await until(async () => (await world.ask(left, [[...names]])).length === 0);
 }
 
 async function sameAsRebuilt(t: Test, world: World): Promise<void> {

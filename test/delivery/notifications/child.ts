@@ -2,11 +2,12 @@
  * A process that delivers notifications until it is killed: `node child.ts <database url> <mailgun url> [sole]`. Says `ready`
  * when it has begun.
  */
-import { startNotifications } from '../../../src/delivery/index.ts';
+import { endLeases, startNotifications } from '../../../src/delivery/index.ts';
 import { openNode } from './node.ts';
 
 const [url = '', mailgunUrl = '', sole = ''] = process.argv.slice(2);
 const { options } = await openNode(url, mailgunUrl);
-const notifications = startNotifications({ ...options, sole: sole === 'sole', concurrencyPerWorkspace: 16 });
+if (sole === 'sole') await endLeases(options.work);
+const notifications = startNotifications({ ...options, concurrencyPerWorkspace: 16 });
 await notifications.ready;
 console.log('ready');

@@ -84,7 +84,6 @@ export async function openNode(url: string, mailgunUrl: string) {
     guard,
     clock: systemClock,
     logger: silent,
-    sole: false,
     schedule: { retryDelaysMs: [20], maxThrottleMs: 1_000, maxAgeMs: 86_400_000 },
     leaseMs: 2_500,
     pollMs: 100,

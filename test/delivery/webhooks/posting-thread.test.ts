@@ -1,8 +1,8 @@
 /** The thread that signs and posts does what a poster in the caller's own thread does. */
 import { Webhook } from 'standardwebhooks';
 import t from 'tap';
-import { OwnPoster, type Poster, startPostingThread } from '../../../src/delivery/index.ts';
-import { postTarget } from '../../../src/delivery/webhooks/poster.ts';
+import { OwnPoster, startPostingThread } from '../../../src/delivery/index.ts';
+import { type Poster, postTarget } from '../../../src/delivery/webhooks/poster.ts';
 import { outboundGuard } from '../../../src/platform/outbound-guard.ts';
 import { receiver } from './receiver.ts';
 

@@ -123,6 +123,7 @@ t.test('messages', async (t) => {
       [{ content: ' ', meta: 1 }, ['room_id', 'meta', 'content']],
       [{ content: 5, file_url: 5 }, ['room_id', 'content', 'file_url']],
       [{ file_url: 5 }, ['room_id', 'file_url']],
+      [{ content: 'x'.repeat(101), meta: 1 }, ['room_id', 'meta', 'content']],
       [{ content: null, file_url: 'https://example.com/a.pdf' }, ['room_id']],
     ] as const)
       t.strictSame(wrongFields(await chat.post('/messages', body, ann.key)), fields, JSON.stringify(body));
@@ -140,6 +141,11 @@ t.test('messages', async (t) => {
     t.match((await chat.put(`/messages/${id}`, { content: ' ' }, ann.key)).body, { errors: [{ field: 'content' }] });
     t.match((await chat.put(`/messages/${id}`, { content: 'x'.repeat(101) }, ann.key)).body, {
       error_code: 'CONTENT_TOO_LONG',
+    });
+    const both = await chat.put(`/messages/${id}`, { content: 'x'.repeat(101), meta: 1 }, ann.key);
+    t.match(both.body, {
+      error_code: 'VALIDATION_ERROR',
+      errors: [{ field: 'meta' }, { field: 'content', message: 'Content is too long' }],
     });
   });
 

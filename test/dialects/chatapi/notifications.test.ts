@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Webhook } from 'standardwebhooks';
 import t from 'tap';
 import { receiver } from '../../delivery/webhooks/receiver.ts';
+import { until } from '../../support/until.ts';
 import { type Answer, type Harness, startHarness, wrongFields } from './harness.ts';
 import { open } from './sockets.ts';
 
@@ -249,6 +250,20 @@ t.test('notifications', async (t) => {
     await chat.put(`/notifications/${moved.str('data.id')}`, { scheduled_for: null }, key);
     t.equal((await ended(moved)).at('data.status'), 'sent', 'at once after all');
     t.equal((await mailsTo(chat, to_email)).length, 0);
+  });
+
+  t.test('a client that is switched off sends nothing more', async (t) => {
+    const { key, send } = await ground(chat, mailgun);
+    const to = 'nobody@switched.example';
+    await send({ ...welcome, to_email: to, scheduled_for: new Date(Date.now() + 1_500) });
+    const before = await chat.events('NotificationCancelled');
+    t.equal((await chat.put('/clients/me', { is_active: false }, key)).status, 200);
+    await until(async () => (await chat.events('NotificationCancelled')) > before);
+    t.strictSame(await mailsTo(chat, to), []);
+    // Its keys read it no more: the tables tell why.
+    const select = `SELECT status, error FROM read.notifications WHERE email->'to'->>0 = '${to}' AND due IS NULL`;
+    await until(async () => (await chat.sql(select)).length > 0);
+    t.strictSame(await chat.sql(select), [{ status: 'cancelled', error: 'The client is not active' }]);
   });
 
   t.test('tried again on trouble, as often as it may; refused at once; retried by hand', async (t) => {

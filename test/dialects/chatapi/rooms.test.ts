@@ -1,5 +1,6 @@
 import t from 'tap';
 import { type Answer, startHarness, wrongFields } from './harness.ts';
+import { open } from './sockets.ts';
 
 const ids = (answer: Answer) => (answer.at('data') as { id: string }[]).map(({ id }) => id);
 
@@ -98,7 +99,7 @@ t.test('rooms', async (t) => {
     t.equal((await chat.post(`/rooms/${id}/leave`, { user_id: ben.id }, client.key)).status, 200);
     const meta = { seat: 4 };
     const byMaster = await chat.post(`/rooms/${id}/join`, { user_id: cem.id, user_name: 'C', meta }, client.key);
-    t.match(byMaster.body, { data: { user_id: cem.id, meta } });
+    t.match(byMaster.body, { data: { user_id: cem.id, user_name: 'The cem', meta } }, 'it has a name of its own');
     t.match((await chat.post(`/rooms/${id}/join`, {}, client.key)).body, { errors: [{ field: 'user_id' }] });
     for (const user of [stranger.id, 'nobody'])
       t.equal((await chat.post(`/rooms/${id}/join`, { user_id: user }, client.key)).status, 404);
@@ -109,6 +110,28 @@ t.test('rooms', async (t) => {
     t.match((await chat.post(`/rooms/${direct}/members`, { user_id: cem.id }, ann.key)).body, {
       error_code: 'ROOM_FULL',
     });
+  });
+
+  t.test('a master key lets in under a name, who has none', async (t) => {
+    const body = { email: 'dot@example.com', username: 'dot' };
+    const dot = await chat.created('/users', body, client.key);
+    const [id, full] = [await chat.room(ann.key), await chat.room(ann.key, { max_members: 1 })];
+    const join = (room: string, name: string) =>
+      chat.post(`/rooms/${room}/join`, { user_id: dot.at('data.id'), user_name: name }, client.key);
+    t.match((await join(full, 'Refused')).body, { error_code: 'ROOM_FULL' });
+    const watcher = await open(t, chat, ann.key);
+    const who = { user_id: dot.at('data.id'), user_name: 'Dot Matrix' };
+    t.match((await join(id, ' Dot Matrix ')).body, { data: who });
+    t.match(await watcher.next(), { type: 'user_joined', room_id: id, data: who });
+    for (const list of ['participants', 'members'])
+      t.match((await chat.get(`/rooms/${id}/${list}`, ann.key)).at('data'), [{ user_id: ann.id }, who], list);
+    t.equal((await join(id, 'Late')).status, 400);
+    t.match((await join(await chat.room(ann.key), 'Another')).body, { data: who }, 'it has a name now');
+    t.equal((await chat.get(`/users/${who.user_id}`, client.key)).at('data.full_name'), who.user_name);
+    t.match((await chat.post(`/rooms/${id}/leave`, { user_id: who.user_id }, client.key)).body, { data: who });
+    t.match((await watcher.upTo('user_left')).at(-1), { data: who });
+    await chat.post(`/rooms/${id}/join`, { user_name: 'Anybody' }, dot.str('data.scoped_api_key'));
+    t.match((await watcher.upTo('user_joined')).at(-1), { data: who }, 'a scoped key gives none');
   });
 
   t.test('members and roles', async (t) => {

@@ -52,7 +52,7 @@ t.test('limits, and keys that end', async (t) => {
     t.equal(answers.filter(({ type }) => type === 'pong').length, 99, 'the key was a frame too');
     const refused = answers.slice(99);
     t.ok(refused.every(({ type, data }) => type === 'error' && data.code === 'RATE_LIMIT_EXCEEDED'));
-    t.ok([59, 60].includes(Number(refused[0]?.data.retry_after)));
+    t.ok(refused.every(({ data }) => data.retry_after === 60));
     const room = await chat.room(user.key);
     await chat.message(user.key, room, 'it hears on');
     t.match((await socket.upTo('message')).at(-1), { data: { content: 'it hears on' } });

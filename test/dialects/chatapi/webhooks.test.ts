@@ -215,7 +215,9 @@ t.test('webhooks', async (t) => {
     for (const other of others) t.strictSame(other, first);
     t.equal((await chat.get('/webhooks', key)).at('pagination.total'), 1);
     await chat.del(`/webhooks/${first?.id}`, key);
-    t.equal((await send()).status, 404, 'what it made is gone');
+    const gone = await send();
+    t.equal(gone.status, 201);
+    t.match(gone.at('data'), { id: first?.id, is_deleted: true }, 'what it made is gone');
   });
 
   t.test('what is sent: shape, signatures, headers of the owner', async (t) => {

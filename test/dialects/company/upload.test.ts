@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import t, { type Test } from 'tap';
 import { startParley } from '../../../src/wiring/index.ts';
 import { issueMasterKey } from '../../../src/wiring/operations.ts';
+import { until } from '../../support/until.ts';
 import { type Document, Judge } from '../fuzz.ts';
 import { type Product, startProduct } from '../harness.ts';
 
@@ -74,11 +75,10 @@ async function start(t: Test) {
 /** Resolves when no more files are stored than these, named by their bytes. */
 async function untilStored(product: Product, wanted: readonly Buffer[]): Promise<void> {
   const digests = wanted.map((bytes) => createHash('sha256').update(bytes).digest('hex')).sort();
-  for (;;) {
+  await until(async () => {
     const rows = await product.sql("SELECT encode(digest, 'hex') AS digest FROM work.files ORDER BY 1");
-    if (JSON.stringify(rows.map(({ digest }) => digest)) === JSON.stringify(digests)) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+    return JSON.stringify(rows.map(({ digest }) => digest)) === JSON.stringify(digests);
+  });
 }
 
 t.test('images of users', async (t) => {

@@ -125,6 +125,7 @@ export class NotificationHistory implements ErasableHistory {
         { command: 'ChangeNotification', subject: `changed ${known.id}`, priority: 'urgent', now: 0 },
         { command: 'ChangeNotification', scheduledFor: this.at + 1_000, provider: null, meta: null, now: 0 },
         { command: 'CancelNotification' },
+        { command: 'StopNotification', error: `stopped ${known.id}` },
         { command: 'RetryNotification' },
       ]),
     );

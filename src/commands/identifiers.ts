@@ -1,0 +1,37 @@
+import { normalizeEmail } from '../../schemas/index.ts';
+import type { Identifier } from '../domain/account.ts';
+import { DomainError } from '../domain/errors.ts';
+import type { Claim } from '../log/log.ts';
+import { hmac } from '../platform/crypto.ts';
+import { ClaimTakenError } from './door.ts';
+
+/**
+ * What an account of a workspace is known by, each with the name of the claim that keeps it from others: e-mail addresses
+ * compare without case, user names as they are spelled.
+ */
+export function identifiersOf(
+  nameKey: Buffer,
+  workspace: number,
+  { email, username }: { readonly email?: string | undefined; readonly username?: string | undefined },
+): Required<Identifier>[] {
+  const named = (kind: Identifier['kind'], value: string, compared: string) => {
+    const digest = hmac(nameKey, kind, String(workspace), compared).toString('base64url');
+    return { kind, value, claim: `${kind}-${digest}` };
+  };
+  return [
+    ...(email === undefined ? [] : [named('email', email, normalizeEmail(email))]),
+    ...(username === undefined ? [] : [named('username', username, username)]),
+  ];
+}
+
+/** The claims of identifiers. */
+export function claimsOf(identifiers: readonly Required<Identifier>[]): Claim[] {
+  return identifiers.map(({ claim }) => ({ name: claim }));
+}
+
+/** An error as it is told: `identifier-taken`, with `details.field`, for an identifier that another account holds. */
+export function asTaken(error: unknown): unknown {
+  if (!(error instanceof ClaimTakenError)) return error;
+  const field = /^(email|username)-/.exec(error.claim)?.[1];
+  return field === undefined ? error : new DomainError('identifier-taken', undefined, { details: { field } });
+}
