@@ -4,7 +4,9 @@ import { outboundGuard } from '../../platform/outbound-guard.ts';
 import { giveWay } from '../../platform/priority.ts';
 import { OwnPoster, type PostTarget } from './poster.ts';
 import {
+  answerWidth,
   type FromPostingThread,
+  maxTogether,
   type PostingThreadOptions,
   postWidth,
   type ToPostingThread,
@@ -31,13 +33,16 @@ port.on('message', (message: ToPostingThread) => {
     const [number, place, id, atS, body] = posts.slice(at, at + postWidth) as [number, number, string, number, string];
     const target = targets[place] as PostTarget;
     void poster.post({ target, id, atS, body }).then(({ status, error }) => {
+      const size = answers.push(number, status, error);
       // Those that end together are told of together.
-      if (answers.push(number, status, error) > 3) return;
-      queueMicrotask(() => {
-        const ended = answers;
-        answers = [];
-        tell({ answers: ended });
-      });
+      if (size === answerWidth) queueMicrotask(flush);
+      else if (size === maxTogether * answerWidth) flush();
     });
   }
 });
+
+function flush(): void {
+  if (answers.length === 0) return;
+  tell({ answers });
+  answers = [];
+}

@@ -27,6 +27,12 @@ export const answerWidth = 3;
 /** What the thread tells. */
 export type FromPostingThread = { readonly answers: readonly (number | string | null)[] } | { readonly closed: true };
 
+/**
+ * Posts and answers that go together at most: a message costs as much as a few of them. Were it all that there is, each side
+ * would rest while the other works.
+ */
+export const maxTogether = 8;
+
 const closedAnswer: WebhookAnswer = { status: null, error: 'CLOSED' };
 
 /** Starts it. A thread that ends by itself ends its owner too: nobody would know what became of what was under way. */
@@ -67,6 +73,7 @@ class PostingThread implements Poster {
         this.#targets.set(target, place);
       }
       this.#posts.push(number, place, id, atS, body);
+      if (this.#posts.length === maxTogether * postWidth) this.#flush();
     });
   }
 
