@@ -3,15 +3,14 @@ import type { Queryable } from '../../projections/projection.ts';
 import {
   type ConnectorState,
   type ConnectorType,
+  type DispatchCommands,
   type DispatchRecord,
-  type DispatchRecords,
   DomainError,
   type Receipt,
   type ReceiptDoor,
   type WorkspaceCommands,
 } from '../commands/index.ts';
 import { type Clock, sleep } from '../platform/clock.ts';
-import { Gather } from '../platform/gather.ts';
 import { isBase36Id } from '../platform/ids.ts';
 import { type Projected, Reached } from './reached.ts';
 
@@ -30,7 +29,7 @@ export interface ConnectorRef {
 /** What matching receipts needs. */
 export interface MatcherOptions {
   readonly read: Queryable;
-  readonly commands: Pick<DispatchRecords, 'dispatch' | 'record' | 'holdReceipt' | 'externalHash'>;
+  readonly commands: Pick<DispatchCommands, 'dispatch' | 'record' | 'holdReceipt' | 'externalHash'>;
   readonly workspaces: Pick<WorkspaceCommands, 'connector' | 'senderHash'>;
 }
 
@@ -121,21 +120,6 @@ export class ReceiptMatcher {
   }
 }
 
-/** What came in one callback. */
-interface Callback {
-  readonly connectorType: ConnectorType;
-  readonly named: readonly Named[];
-  readonly connector: ConnectorRef | undefined;
-}
-
-/** Callbacks that are worked on together at most. */
-const maxCallbacks = 64;
-/**
- * Providers are in no hurry, and call back once for each status: what comes in so long is read and recorded together, at a
- * fraction of what it costs one by one.
- */
-const callbackRestMs = 5;
-
 /** Statuses of one callback that are looked at: Meta sends up to 1,000 at once, and more would be nobody's. */
 const maxReceipts = 1_000;
 
@@ -148,9 +132,6 @@ export class Receipts implements ReceiptDoor {
   readonly #options: ReceiptsOptions;
   readonly #matcher: ReceiptMatcher;
   readonly #reached: Reached;
-  readonly #callbacks = new Gather<Callback, Named[]>(maxCallbacks, (callbacks) => this.#applyAll(callbacks), {
-    restMs: callbackRestMs,
-  });
 
   constructor(options: ReceiptsOptions) {
     this.#options = options;
@@ -162,7 +143,7 @@ export class Receipts implements ReceiptDoor {
     const named = receipts
       .slice(0, maxReceipts)
       .map((receipt): Named => ({ receipt, senderHash: this.#senderHash(connectorType, receipt) }));
-    const unmatched = await this.#callbacks.ask({ connectorType, named, connector });
+    const unmatched = await this.#apply(connectorType, named, connector);
     if (unmatched.length === 0) return;
     // Together: the log writes them in a few flushes.
     await Promise.all(
@@ -173,7 +154,7 @@ export class Receipts implements ReceiptDoor {
     // A dispatch whose external id became known before the receipt was held is found now that the rows have got so far;
     // one whose id becomes known later finds the receipt (`held-receipts.ts`). Between them none is lost.
     await this.#rowsCatchUp();
-    const left = await this.#callbacks.ask({ connectorType, named: unmatched, connector });
+    const left = await this.#apply(connectorType, unmatched, connector);
     this.#tell(connectorType, 'held', left.length);
   }
 
@@ -182,30 +163,22 @@ export class Receipts implements ReceiptDoor {
     this.#reached.stop();
   }
 
-  /** Applies what matches, each callback's in order; answers what does not. */
-  async #applyAll(callbacks: readonly Callback[]): Promise<Named[][]> {
-    const matched = await Promise.all(callbacks.map((callback) => this.#match(callback)));
-    const records = matched.flatMap((each) => each.records);
-    if (records.length > 0) await this.#options.commands.record(records);
-    return matched.map(({ records: applied, unmatched, ambiguous }, i) => {
-      const { connectorType } = callbacks[i] as Callback;
-      this.#tell(connectorType, 'applied', applied.length);
-      this.#tell(connectorType, 'ambiguous', ambiguous);
-      return unmatched;
-    });
-  }
-
-  async #match({ connectorType, named, connector }: Callback) {
+  /** Applies what matches, in order; answers what does not. */
+  async #apply(connectorType: ConnectorType, receipts: readonly Named[], connector?: ConnectorRef): Promise<Named[]> {
+    const { clock, commands } = this.#options;
     const records: DispatchRecord[] = [];
     const unmatched: Named[] = [];
     let ambiguous = 0;
-    for (const each of named) {
-      const match = await this.#matcher.match(connectorType, each, connector);
-      if (match === null) unmatched.push(each);
+    for (const named of receipts) {
+      const match = await this.#matcher.match(connectorType, named, connector);
+      if (match === null) unmatched.push(named);
       else if (match === 'ambiguous') ambiguous++;
-      else records.push(receiptRecord(match.dispatch, each.receipt, this.#options.clock.now()));
+      else records.push(receiptRecord(match.dispatch, named.receipt, clock.now()));
     }
-    return { records, unmatched, ambiguous };
+    if (records.length > 0) await commands.record(records);
+    this.#tell(connectorType, 'applied', records.length);
+    this.#tell(connectorType, 'ambiguous', ambiguous);
+    return unmatched;
   }
 
   #tell(connectorType: ConnectorType, outcome: ReceiptOutcome, count: number): void {

@@ -1,5 +1,3 @@
-import { sleep } from './clock.ts';
-
 interface Waiting<Item, Answer> {
   readonly item: Item;
   readonly resolve: (answer: Answer) => void;
@@ -14,18 +12,12 @@ export class Gather<Item, Answer> {
   readonly #maxItems: number;
   readonly #call: (items: Item[]) => Promise<readonly Answer[]>;
   readonly #waiting: Waiting<Item, Answer>[] = [];
-  readonly #restMs: number;
   #busy = false;
-  #calledAt = Number.NEGATIVE_INFINITY;
 
-  /**
-   * @param call answers in the order of its items; when it rejects, so do all of them
-   * @param restMs between the beginnings of two calls: more comes together, and nobody may be waiting for it
-   */
-  constructor(maxItems: number, call: (items: Item[]) => Promise<readonly Answer[]>, { restMs = 0 } = {}) {
+  /** @param call answers in the order of its items; when it rejects, so do all of them */
+  constructor(maxItems: number, call: (items: Item[]) => Promise<readonly Answer[]>) {
     this.#maxItems = maxItems;
     this.#call = call;
-    this.#restMs = restMs;
   }
 
   /** Items that wait for the call under way to end. */
@@ -45,11 +37,6 @@ export class Gather<Item, Answer> {
 
   async #run(): Promise<void> {
     while (this.#waiting.length > 0) {
-      if (this.#restMs > 0) {
-        const left = this.#calledAt + this.#restMs - performance.now();
-        if (left > 0) await sleep(left);
-        this.#calledAt = performance.now();
-      }
       const asked = this.#waiting.splice(0, this.#maxItems);
       try {
         const answers = await this.#call(asked.map(({ item }) => item));
