@@ -3,8 +3,8 @@ import type { Queryable } from '../../projections/projection.ts';
 import {
   type ConnectorState,
   type ConnectorType,
-  type DispatchCommands,
   type DispatchRecord,
+  type DispatchRecords,
   DomainError,
   type Receipt,
   type ReceiptDoor,
@@ -29,7 +29,7 @@ export interface ConnectorRef {
 /** What matching receipts needs. */
 export interface MatcherOptions {
   readonly read: Queryable;
-  readonly commands: Pick<DispatchCommands, 'dispatch' | 'record' | 'holdReceipt' | 'externalHash'>;
+  readonly commands: Pick<DispatchRecords, 'dispatch' | 'record' | 'holdReceipt' | 'externalHash'>;
   readonly workspaces: Pick<WorkspaceCommands, 'connector' | 'senderHash'>;
 }
 
