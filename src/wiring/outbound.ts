@@ -5,6 +5,7 @@ import { defaultNotificationSchedule } from '../commands/index.ts';
 import { type Email, email } from '../delivery/email/index.ts';
 import {
   type Notifications,
+  OwnPoster,
   startNotifications,
   startPostingThread,
   startWebhooks,
@@ -86,7 +87,10 @@ export function openWebhooks(ground: Ground, core: Core, sendAfter: Promise<unkn
     projected,
     commands: core.webhooks,
     dialect: told(config, core),
-    poster: (attemptTimeoutMs) => startPostingThread({ ...config.outbound, attemptTimeoutMs }),
+    poster: (attemptTimeoutMs) =>
+      config.backgroundThread
+        ? startPostingThread({ ...config.outbound, attemptTimeoutMs })
+        : new OwnPoster({ guard: core.guard, attemptTimeoutMs }),
     clock: systemClock,
     logger,
     sole: storage.alone,
