@@ -52,7 +52,7 @@ export { defaultSchedule, type Schedule } from './schedule.ts';
 export {
   defaultWebhookSchedule,
   OwnPoster,
-  startPostingThread,
+  postingThread,
   startWebhooks,
   type WebhookDepths,
   type WebhookDialect,

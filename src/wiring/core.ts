@@ -1,6 +1,7 @@
 import { monthAccepted } from '../../projections/dispatches/queries.ts';
 import { highestId } from '../../projections/ids/queries.ts';
 import {
+  ACCOUNTS_WORKSPACE,
   AccountCommands,
   ChatAccountCommands,
   ClientCommands,
@@ -11,6 +12,7 @@ import {
   FileCommands,
   IdAllocator,
   Idempotency,
+  MAIN_WORKSPACE,
   MessageCommands,
   NotificationCommands,
   Quota,
@@ -63,11 +65,12 @@ const sweepIntervalMs = 600_000;
 export type Core = Awaited<ReturnType<typeof openCore>>;
 
 /**
- * Opens it. Resolves when queries can read every projection.
+ * Opens it. Resolves when queries can read every projection; where nobody else accepts anything, when they read everything that
+ * was accepted: what limits count is made anew from the rows then, and who is answered first finds the way to the rows open.
  *
- * @param settles nobody else accepts anything: what limits count is made anew from the rows, once they are caught up
+ * @param isSecond another one of this process sees to that, and opens the system's workspaces
  */
-export async function openCore(ground: Ground, closers: Closers, { settles }: { readonly settles: boolean }) {
+export async function openCore(ground: Ground, closers: Closers, { isSecond }: { readonly isSecond: boolean }) {
   const { config, storage, log, projected, metrics } = ground;
   const { url, secrets } = storage;
   const pool = openPool({ url, name: 'work', maxConnections: 8 });
@@ -114,11 +117,17 @@ export async function openCore(ground: Ground, closers: Closers, { settles }: { 
   const emailProviders = new EmailProviderCommands({ door, sealer, guard });
   const notifications = new NotificationCommands({ door, rooms, sealer, guard, idKey: nameKey });
   const workspaces = new WorkspaceCommands({ door, ids, sealer, speller, nameKey });
+  if (!isSecond) {
+    await workspaces.openSystemWorkspaces([
+      { workspace: ACCOUNTS_WORKSPACE, name: 'accounts' },
+      { workspace: MAIN_WORKSPACE, name: 'main' },
+    ]);
+  }
   await projected.ready;
   const quota = new Quota(pool, systemClock, (workspace, account, month) =>
     monthAccepted(db, { workspace, account }, Date.parse(`${month}-01T00:00:00Z`)),
   );
-  if (settles) {
+  if (storage.alone && !isSecond) {
     await reached(projected, await log.head());
     await quota.settle();
   }

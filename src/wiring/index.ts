@@ -5,7 +5,6 @@
  * reverse one: no new requests, those under way answered, deliveries under way recorded, then the log, Postgres last.
  * Every process answers `/health/*` and `/metrics`, whatever its roles.
  */
-import { ACCOUNTS_WORKSPACE, MAIN_WORKSPACE } from '../commands/index.ts';
 import { openReceipts } from '../delivery/index.ts';
 import { createHttpHost, type Dialect } from '../dialects/index.ts';
 import type { Gateway } from '../gateway/index.ts';
@@ -108,11 +107,7 @@ async function wire(
   const { ground, open, parts } = opened;
   if (thread) parts.push(thread.done);
   const { log, projected, projector } = ground;
-  const core = await openCore(ground, closers, { settles: storage.alone });
-  await core.workspaces.openSystemWorkspaces([
-    { workspace: ACCOUNTS_WORKSPACE, name: 'accounts' },
-    { workspace: MAIN_WORKSPACE, name: 'main' },
-  ]);
+  const core = await openCore(ground, closers, { isSecond: false });
 
   // Our own address is only known when we listen, and what listens hands out that address.
   const address = { baseUrl: '' };

@@ -6,8 +6,8 @@ import { type Email, email } from '../delivery/email/index.ts';
 import {
   type Notifications,
   OwnPoster,
+  postingThread,
   startNotifications,
-  startPostingThread,
   startWebhooks,
   type Webhooks,
   webhookSchedule,
@@ -89,7 +89,7 @@ export function openWebhooks(ground: Ground, core: Core, sendAfter: Promise<unkn
     dialect: told(config, core),
     poster: (attemptTimeoutMs) =>
       config.backgroundThread
-        ? startPostingThread({ ...config.outbound, attemptTimeoutMs })
+        ? postingThread({ ...config.outbound, attemptTimeoutMs })
         : new OwnPoster({ guard: core.guard, attemptTimeoutMs }),
     clock: systemClock,
     logger,

@@ -68,7 +68,7 @@ async function start(): Promise<void> {
   const reporting = setInterval(report, reportEveryMs).unref();
   closers.add(() => clearInterval(reporting));
   watch = () => projected.watch(() => {});
-  const core = await openCore(ground, closers, { settles: false });
+  const core = await openCore(ground, closers, { isSecond: true });
   const leaving = {
     telemetry,
     providers: openProviders(config, sandbox, closers),

@@ -40,7 +40,7 @@ import type { WebhookSchedule } from './schedule.ts';
 
 export type { Rendered, WebhookDialect } from './dialect.ts';
 export { OwnPoster, type Poster } from './poster.ts';
-export { startPostingThread } from './posting-thread.ts';
+export { postingThread } from './posting-thread.ts';
 export { defaultWebhookSchedule, type WebhookSchedule, webhookSchedule } from './schedule.ts';
 export { webhookTests } from './tester.ts';
 

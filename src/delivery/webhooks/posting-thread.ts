@@ -35,21 +35,29 @@ export const maxTogether = 8;
 
 const closedAnswer: WebhookAnswer = { status: null, error: 'CLOSED' };
 
-/** Starts it. A thread that ends by itself ends its owner too: nobody would know what became of what was under way. */
-export function startPostingThread(workerData: PostingThreadOptions): Poster {
-  return new PostingThread(new Worker(new URL('./posting-thread-main.ts', import.meta.url), { workerData }));
+/**
+ * Makes a poster whose thread begins with the first post. A thread that ends by itself ends its owner too: nobody would know what
+ * became of what was under way.
+ */
+export function postingThread(options: PostingThreadOptions): Poster {
+  return new PostingThread(options);
 }
 
 class PostingThread implements Poster {
-  readonly #worker: Worker;
+  readonly #options: PostingThreadOptions;
+  #worker: Worker | null = null;
   readonly #waiting = new Map<number, (answer: WebhookAnswer) => void>();
   readonly #targets = new Map<PostTarget, number>();
   #posts: (number | string)[] = [];
   #count = 0;
   #closing: PromiseWithResolvers<void> | null = null;
 
-  constructor(worker: Worker) {
-    this.#worker = worker;
+  constructor(options: PostingThreadOptions) {
+    this.#options = options;
+  }
+
+  #start(): Worker {
+    const worker = new Worker(new URL('./posting-thread-main.ts', import.meta.url), { workerData: this.#options });
     worker.on('message', (message: FromPostingThread) => {
       if ('answers' in message) this.#settle(message.answers);
       else this.#closing?.resolve();
@@ -58,6 +66,7 @@ class PostingThread implements Poster {
       if (!this.#closing) throw new Error('the thread that posts webhooks ended');
       this.#closing.resolve();
     });
+    return worker;
   }
 
   post({ target, id, atS, body }: Post): Promise<WebhookAnswer> {
@@ -86,6 +95,7 @@ class PostingThread implements Poster {
   }
 
   #tell(message: ToPostingThread): void {
+    this.#worker ??= this.#start();
     this.#worker.postMessage(message);
   }
 
@@ -102,9 +112,11 @@ class PostingThread implements Poster {
     if (this.#closing) return this.#closing.promise;
     this.#closing = Promise.withResolvers();
     this.#flush();
-    this.#tell({ close: true });
-    await this.#closing.promise;
-    await this.#worker.terminate();
+    if (this.#worker) {
+      this.#tell({ close: true });
+      await this.#closing.promise;
+      await this.#worker.terminate();
+    } else this.#closing.resolve();
     for (const resolve of this.#waiting.values()) resolve(closedAnswer);
     this.#waiting.clear();
   }

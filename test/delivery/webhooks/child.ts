@@ -1,7 +1,7 @@
 /** A process that delivers webhooks until it is killed: `node child.ts <database url> [sole]`. Says `ready` when it has begun. */
 import { codec } from '../../../schemas/index.ts';
 import { CommandDoor, IdAllocator, Idempotency, WebhookCommands } from '../../../src/commands/index.ts';
-import { startPostingThread, startWebhooks } from '../../../src/delivery/index.ts';
+import { postingThread, startWebhooks } from '../../../src/delivery/index.ts';
 import { openTailFeed } from '../../../src/feed/tail.ts';
 import { openPostgresLog } from '../../../src/log/postgres.ts';
 import { systemClock } from '../../../src/platform/clock.ts';
@@ -33,7 +33,7 @@ const webhooks = startWebhooks({
   projected: projector,
   commands: new WebhookCommands({ door, ids, idempotency, sealer, guard, eventNames: new Set(['message.created']) }),
   dialect: testDialect,
-  poster: (attemptTimeoutMs) => startPostingThread({ allowCidrs, proxy: null, attemptTimeoutMs }),
+  poster: (attemptTimeoutMs) => postingThread({ allowCidrs, proxy: null, attemptTimeoutMs }),
   clock: systemClock,
   logger: silent,
   sole: sole === 'sole',

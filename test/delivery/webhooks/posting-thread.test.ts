@@ -1,7 +1,7 @@
 /** The thread that signs and posts does what a poster in the caller's own thread does. */
 import { Webhook } from 'standardwebhooks';
 import t from 'tap';
-import { OwnPoster, startPostingThread } from '../../../src/delivery/index.ts';
+import { OwnPoster, postingThread } from '../../../src/delivery/index.ts';
 import { type Poster, postTarget } from '../../../src/delivery/webhooks/poster.ts';
 import { outboundGuard } from '../../../src/platform/outbound-guard.ts';
 import { receiver } from './receiver.ts';
@@ -12,7 +12,7 @@ const attemptTimeoutMs = 5_000;
 const body = (text: string) => JSON.stringify({ id: 'evt_1', data: { message: 1, text } });
 
 const posters: Readonly<Record<string, () => Poster>> = {
-  'in its own thread': () => startPostingThread({ allowCidrs, proxy: null, attemptTimeoutMs }),
+  'in its own thread': () => postingThread({ allowCidrs, proxy: null, attemptTimeoutMs }),
   "in the caller's": () => new OwnPoster({ guard: outboundGuard({ allowCidrs }), attemptTimeoutMs }),
 };
 
