@@ -10,6 +10,7 @@ import type { Config } from '../../src/platform/config.ts';
 import { type Parley, startParley } from '../../src/wiring/index.ts';
 import { openLog } from '../../src/wiring/log.ts';
 import { startProxy, type TcpProxy } from '../conformance/log/proxy.ts';
+import { freshly } from '../support/fresh.ts';
 import { testDatabase } from '../support/postgres.ts';
 import { stackVariables } from '../support/stack.ts';
 import { type Stack, stackOfRun } from '../support/stacks.ts';
@@ -98,7 +99,7 @@ export async function startProduct(
   const pool = new pg.Pool({ connectionString: databaseUrl, max: 2 });
   pool.on('error', () => {});
   test.teardown(() => pool.end());
-  return productOf({ parley, start, config, pool, databaseUrl, way }, await documentChecks(parley.url, dialect));
+  return productOf({ parley, start, stack, config, pool, databaseUrl, way }, await documentChecks(parley.url, dialect));
 }
 
 /** Known to tests that forge tokens. */
@@ -110,6 +111,7 @@ interface Running {
   readonly parley: Parley;
   /** Starts another one, which is stopped when the test ends. */
   readonly start: () => Promise<Parley>;
+  readonly stack: Stack;
   readonly config: Config;
   readonly pool: pg.Pool;
   readonly databaseUrl: string;
@@ -117,10 +119,10 @@ interface Running {
 }
 
 function productOf(running: Running, check: Checks): Product {
-  const { parley, start, config, pool, databaseUrl, way } = running;
+  const { parley, start, stack, config, pool, databaseUrl, way } = running;
   const call: Product['call'] = async (method, path, { as, headers = {}, body, contentType } = {}) => {
     const isText = typeof body === 'string' || body instanceof Buffer;
-    const response = await fetch(`${parley.url}${base}${path}`, {
+    const init: RequestInit = {
       method,
       redirect: 'manual',
       headers: {
@@ -129,7 +131,9 @@ function productOf(running: Running, check: Checks): Product {
         ...headers,
       },
       ...(body !== undefined && { body: isText ? (body as string) : JSON.stringify(body) }),
-    });
+    };
+    const ask = () => fetch(`${parley.url}${base}${path}`, init);
+    const response = method === 'GET' ? await freshly(stack, ask) : await ask();
     const text = await response.text();
     const type = response.headers.get('content-type')?.split(';')[0] ?? '';
     const json: unknown = type === 'application/json' ? JSON.parse(text) : null;

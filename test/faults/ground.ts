@@ -43,6 +43,8 @@ export async function layGround(random: Random): Promise<Ground> {
   const postgres = new PostgresProcesses(dataDir);
   const port = await quietPort(random);
   const sandbox = await startSandbox({
+    // Providers do not give up either while a slow machine takes longer to come back than it stays up.
+    callbackAttempts: 40,
     callbackBaseUrl: `http://127.0.0.1:${port}`,
     whatsappAppSecret: whatsappSecret,
     maxRecords: 1_000,

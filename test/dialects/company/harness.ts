@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import type { Test } from 'tap';
 import { WebSocket } from 'ws';
 import { type Parley, startParley } from '../../../src/wiring/index.ts';
+import { freshly } from '../../support/fresh.ts';
 import { testDatabase } from '../../support/postgres.ts';
 import { stackVariables } from '../../support/stack.ts';
 import { stackOfRun } from '../../support/stacks.ts';
@@ -58,7 +59,7 @@ function harnessOf(test: Test, parley: Parley, document: Document): Harness {
     url: parley.url,
     document,
     async call(method, path, body, token, headers = {}) {
-      const response = await fetch(`${parley.url}/api${path}`, {
+      const init: RequestInit = {
         method,
         headers: {
           ...(token !== undefined && { authorization: `Bearer ${token}` }),
@@ -66,7 +67,9 @@ function harnessOf(test: Test, parley: Parley, document: Document): Harness {
           ...headers,
         },
         ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
-      });
+      };
+      const ask = () => fetch(`${parley.url}/api${path}`, init);
+      const response = method === 'GET' ? await freshly(stackOfRun(), ask) : await ask();
       const text = await response.text();
       const template = `/api${path.split('?')[0] ?? ''}`.replace(/\/$/, '').replace(/\/users\/[^/]+$/, '/users/{id}');
       if (document.paths[template]?.[method.toLowerCase()]) {

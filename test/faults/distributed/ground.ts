@@ -76,6 +76,8 @@ export async function layGround(stack: FaultStack, random: Random): Promise<Dist
   const frontPort = await port();
   const socketPort = await port();
   const sandbox = await startSandbox({
+    // Providers do not give up either while a slow machine takes longer to come back than it stays up.
+    callbackAttempts: 40,
     callbackBaseUrl: `http://127.0.0.1:${frontPort}`,
     whatsappAppSecret: whatsappSecret,
     maxRecords: 1_000,
