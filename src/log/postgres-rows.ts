@@ -43,6 +43,11 @@ export function positionOf([position]: EventRow): bigint {
   return BigInt(position);
 }
 
+/** Of which of the streams that were asked for together a row is: from 1. */
+export function askedOf([, , , , , , , , , , nth]: EventRow): number {
+  return Number(nth);
+}
+
 /** Where a row's event stands in its stream. */
 export function revisionOf([, , revision]: EventRow): number {
   return revision;

@@ -23,7 +23,7 @@ import {
   type Verdict,
 } from './postgres-flush.ts';
 import { LogPeer } from './postgres-peer.ts';
-import { decodeRow, type EventRow, eventColumns, isErased, positionOf, revisionOf } from './postgres-rows.ts';
+import { askedOf, decodeRow, type EventRow, eventColumns, isErased, positionOf, revisionOf } from './postgres-rows.ts';
 import { destroyClient, TailHub, trustMemoryMs } from './postgres-tail.ts';
 import { type Waiting, waiting } from './waiting.ts';
 
@@ -394,7 +394,7 @@ export class PostgresLog implements Log {
       values: [asked.map(({ stream }) => stream), asked.map(({ from }) => from)],
     });
     const found: EventRow[][] = asked.map(() => []);
-    for (const row of rows) found[Number(row[10]) - 1]?.push(row);
+    for (const row of rows) found[askedOf(row) - 1]?.push(row);
     return found;
   }
 

@@ -67,13 +67,7 @@ export class IdSpeller {
 
   /** 32 hexadecimal digits, a UUID of version 8 without its dashes. */
   spellHex(parts: IdParts): string {
-    const { leftHigh, leftLow, high, low } = this.#encode(parts);
-    // As `toHex`, without a number of 122 bits: the version stands behind the first 48, the variant behind the next 12.
-    words.writeInt32BE((leftHigh << 3) | (leftLow >>> 29), 0);
-    words.writeInt32BE(((leftLow >>> 13) << 16) | 0x8000 | ((leftLow >>> 1) & 0xfff), 4);
-    words.writeInt32BE(0x8000_0000 | ((leftLow & 1) << 29) | high, 8);
-    words.writeInt32BE(low, 12);
-    return words.toString('hex');
+    return uuidOf(this.#encode(parts));
   }
 
   /** The parts of a spelling by `spellHex`; null when it is none of ours. */
@@ -104,11 +98,7 @@ export class IdSpeller {
   }
 
   #decode(value: bigint): IdParts | null {
-    const left = value >> halfBits;
-    let leftHigh = Number(left >> 32n);
-    let leftLow = Number(left & 0xffffffffn) | 0;
-    let high = Number((value >> 32n) & BigInt(highMask));
-    let low = Number(value & 0xffffffffn) | 0;
+    let { leftHigh, leftLow, high, low } = halvesOf(value);
     for (let i = rounds - 1; i >= 0; i--) {
       const round = this.#rounds[i] as SipKey;
       round.mix(leftHigh, leftLow);
@@ -127,6 +117,28 @@ interface Halves {
   readonly leftLow: number;
   readonly high: number;
   readonly low: number;
+}
+
+function halvesOf(value: bigint): Halves {
+  const left = value >> halfBits;
+  return {
+    leftHigh: Number(left >> 32n),
+    leftLow: Number(left & 0xffffffffn) | 0,
+    high: Number((value >> 32n) & BigInt(highMask)),
+    low: Number(value & 0xffffffffn) | 0,
+  };
+}
+
+/**
+ * 122 bits as the free bits of a UUID of version 8 (RFC 9562, section 5.8), without dashes: the version stands behind the first
+ * 48, the variant behind the next 12.
+ */
+function uuidOf({ leftHigh, leftLow, high, low }: Halves): string {
+  words.writeInt32BE((leftHigh << 3) | (leftLow >>> 29), 0);
+  words.writeInt32BE(((leftLow >>> 13) << 16) | 0x8000 | ((leftLow >>> 1) & 0xfff), 4);
+  words.writeInt32BE(0x8000_0000 | ((leftLow & 1) << 29) | high, 8);
+  words.writeInt32BE(low, 12);
+  return words.toString('hex');
 }
 
 function wide(high: number, low: number): bigint {
@@ -151,7 +163,7 @@ export function isBase36Id(text: string): boolean {
 /** An id of 122 bits in base 36 as 32 hexadecimal digits, a UUID of version 8 without its dashes; null for what is no id. */
 export function hexOfBase36(text: string): string | null {
   const value = fromBase36(text);
-  return value === null ? null : toHex(value);
+  return value === null ? null : uuidOf(halvesOf(value));
 }
 
 /** The same back; null for what is no such UUID. */
@@ -160,14 +172,7 @@ export function base36OfHex(text: string): string | null {
   return value === null ? null : toBase36(value);
 }
 
-/** 122 bits as the free bits of a UUID of version 8 (RFC 9562, section 5.8). */
-function toHex(value: bigint): string {
-  const high = value >> 74n;
-  const middle = (value >> 62n) & 0xfffn;
-  const low = value & ((1n << 62n) - 1n);
-  return ((high << 80n) | (8n << 76n) | (middle << 64n) | (2n << 62n) | low).toString(16).padStart(32, '0');
-}
-
+/** The 122 bits of such a UUID; null for any other text. */
 function fromHex(text: string): bigint | null {
   if (!/^[0-9a-f]{12}8[0-9a-f]{3}[89ab][0-9a-f]{15}$/.test(text)) return null;
   const bits = BigInt(`0x${text}`);

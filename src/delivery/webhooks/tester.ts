@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { WebhookCommands, WebhookTestDoor } from '../../commands/index.ts';
-import type { Clock } from '../../platform/clock.ts';
+import { type Clock, iso } from '../../platform/clock.ts';
 import type { OutboundGuard } from '../../platform/outbound-guard.ts';
 import type { WebhookDialect } from './dialect.ts';
 import { OwnPoster, postTarget } from './poster.ts';
@@ -31,7 +31,7 @@ export function webhookTests(options: WebhookTestsOptions): WebhookTestDoor & { 
       const told = {
         id,
         event: 'webhook.test',
-        created_at: new Date(at).toISOString(),
+        created_at: iso(at),
         data: { message: 'This is a test' },
         meta: {
           client_id: dialect.spellWorkspace(workspace),

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { DomainError, type ErrorCode, problemsIn } from '../../commands/index.ts';
+import { iso } from '../../platform/clock.ts';
 import { clientFault, isStorageAway, secondsUntil, sendRefusal } from '../faults.ts';
 
 /** Machine codes of the dialect and the status each goes with (sheet, section 3). */
@@ -64,7 +65,7 @@ export class WireError extends Error {
 
 /** The body of a refusal. */
 export function errorBody(code: WireCode, detail: string, status: number, now: number): ErrorBody {
-  return { detail, error_code: code, status_code: status, timestamp: new Date(now).toISOString() };
+  return { detail, error_code: code, status_code: status, timestamp: iso(now) };
 }
 
 /** 422 with the fields it is about. */

@@ -1,4 +1,5 @@
 /** The shapes on the wire: zod schemas for the document, and the checks that words of section 4 of the sheet ask for. */
+
 import { z } from 'zod';
 import {
   type AccountState,
@@ -8,6 +9,7 @@ import {
   imageTypes,
   type RoomState,
 } from '../../commands/index.ts';
+import { iso } from '../../platform/clock.ts';
 import type { FormPart } from '../multipart.ts';
 import { detail, fieldErrors } from './errors.ts';
 
@@ -250,7 +252,7 @@ export function conversationOf(
 
 /** A time in milliseconds since the epoch, as dates are written: UTC, microseconds, no zone (section 3). */
 export function dateOf(ms: number): string {
-  return new Date(ms).toISOString().replace('Z', '000');
+  return iso(ms).replace('Z', '000');
 }
 
 /** A message, by the time it was posted: milliseconds since the epoch. */

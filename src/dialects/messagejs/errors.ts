@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { DomainError, type ErrorCode } from '../../commands/index.ts';
+import { iso } from '../../platform/clock.ts';
 import { clientFault, isStorageAway, secondsUntil, sendRefusal, whereFound } from '../faults.ts';
 
 /** Machine codes of the dialect and the status each goes with (sheet, section 3). */
@@ -94,7 +95,7 @@ export function tooMany(
   { limit, resetAt, now }: { limit: number | null; resetAt: number; now: number },
 ): WireError {
   const what = code === 'QUOTA_EXCEEDED' ? 'Monthly quota exceeded' : 'Rate limit exceeded';
-  const reset = new Date(resetAt).toISOString();
+  const reset = iso(resetAt);
   return new WireError(code, what, {
     details: { resetAt: reset },
     headers: {

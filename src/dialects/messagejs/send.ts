@@ -2,6 +2,7 @@
  * `POST /messages`, the hot path: a few microseconds of our own per request are the aim. What is in memory is asked
  * without a promise, the body is checked by hand, the answer is a text that was made before.
  */
+
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import {
@@ -11,6 +12,7 @@ import {
   type RateLimit,
   type Tier,
 } from '../../commands/index.ts';
+import { iso } from '../../platform/clock.ts';
 import type { Context } from './context.ts';
 import { bearerOf } from './credentials.ts';
 import { type FieldProblem, invalid, invalidField, tooMany, WireError } from './errors.ts';
@@ -156,7 +158,7 @@ function takeRatePoint(context: Context): Admit {
     const { granted, limit, remaining, resetAt } = taken;
     if (granted === 0) return done(tooMany('RATE_LIMIT_EXCEEDED', { limit, resetAt, now: clock.now() }));
     if (limit > 0) {
-      if (shown.resetAt !== resetAt) shown = { resetAt, text: new Date(resetAt).toISOString() };
+      if (shown.resetAt !== resetAt) shown = { resetAt, text: iso(resetAt) };
       reply.header('x-ratelimit-limit', limit).header('x-ratelimit-remaining', remaining);
       reply.header('x-ratelimit-reset', shown.text);
     }
