@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { event } from '../../schemas/index.ts';
-import { type DispatchCommand, type DispatchState, dispatch } from '../domain/dispatch.ts';
+import { type DispatchCommand, type DispatchState, dispatch, stateOnceSent } from '../domain/dispatch.ts';
 import { DomainError } from '../domain/errors.ts';
 import { type Commit, NO_STREAM, type Outcome } from '../log/log.ts';
 import { hmac } from '../platform/crypto.ts';
@@ -32,12 +32,23 @@ export interface DispatchRecord {
 /** Executions of one record at most when receipts and results race for one dispatch. */
 const maxConflicts = 10;
 
+/** Revision of the first event after the acceptance of a dispatch. */
+const afterAcceptance = 1;
+
 /** What became of dispatches: commands of those who deliver, and of providers' receipts. */
 export class DispatchRecords {
   readonly #options: DispatchRecordsOptions;
 
   constructor(options: DispatchRecordsOptions) {
     this.#options = options;
+  }
+
+  /**
+   * Receipts are taken here: dispatches are kept in memory from the moment that the log tells that they were sent, as their
+   * providers tell of them soon after.
+   */
+  expectReceipts(): void {
+    this.#options.door.states.openAt(dispatch, 'DispatchSent', afterAcceptance, stateOnceSent);
   }
 
   /** State of a dispatch; throws `not-found`. */
@@ -54,18 +65,20 @@ export class DispatchRecords {
   }
 
   /**
-   * Records what became of dispatches, many in one append. Those that are unknown, or erased, are passed over. Throws
-   * `unavailable` when not all of it is known to be stored: record again, nothing is recorded twice.
+   * Records what became of dispatches, many in one append; answers the position of each, null where there was nothing to
+   * record any more. Those that are unknown, or erased, are passed over. Throws `unavailable` when not all of it is known to
+   * be stored: record again, nothing is recorded twice.
    */
-  async record(records: readonly DispatchRecord[]): Promise<void> {
-    let open = records;
+  async record(records: readonly DispatchRecord[]): Promise<(bigint | null)[]> {
+    const positions = new Array<bigint | null>(records.length).fill(null);
+    let open = records.map((record, at): OpenRecord => ({ ...record, at }));
     let conflicts = 0;
     while (open.length > 0) {
       if (conflicts >= maxConflicts) throw new DomainError('unavailable');
       const { door } = this.#options;
       const now = door.clock.now();
-      const attempts: { entry: DispatchRecord; commit: Commit; next: DispatchState }[] = [];
-      const later: DispatchRecord[] = [];
+      const attempts: { entry: OpenRecord; commit: Commit; next: DispatchState }[] = [];
+      const later: OpenRecord[] = [];
       const inRound = new Set<string>();
       const loaded = await Promise.all(
         open.map(({ dispatch: id, known }) => known ?? door.states.load(dispatch, streams.dispatch(id))),
@@ -101,6 +114,7 @@ export class DispatchRecords {
           door.states.forget(stream);
           later.push(withoutKnown(entry));
         } else if ('position' in outcome) {
+          positions[entry.at] = outcome.position;
           // The provider's receipts follow soon: they find the state in memory.
           door.states.put(dispatch, stream, next, outcome.revision);
           // A provider is answered for its receipt: reads from here on show it. What delivery found out itself nobody was told.
@@ -110,6 +124,7 @@ export class DispatchRecords {
       });
       open = later;
     }
+    return positions;
   }
 
   /** Keeps a receipt that matches no dispatch yet; the same one again changes nothing. */
@@ -141,6 +156,11 @@ export class DispatchRecords {
   }
 }
 
-function withoutKnown({ dispatch, command }: DispatchRecord): DispatchRecord {
-  return { dispatch, command };
+/** A record, and which of those that were asked for together it is. */
+interface OpenRecord extends DispatchRecord {
+  readonly at: number;
+}
+
+function withoutKnown({ dispatch, command, at }: OpenRecord): OpenRecord {
+  return { dispatch, command, at };
 }

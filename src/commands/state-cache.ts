@@ -1,3 +1,4 @@
+import type { DomainEvent } from '../../schemas/index.ts';
 import type { Aggregate, Happened } from '../domain/aggregate.ts';
 import { DomainError } from '../domain/errors.ts';
 import { type Log, LogUnavailableError, NO_STREAM, type RecordedEvent } from '../log/log.ts';
@@ -15,6 +16,13 @@ interface Entry {
   /** Asked for since it was last passed over by the one that makes room. */
   used: boolean;
   readonly aggregate: Aggregate<unknown, unknown>;
+}
+
+/** A state that one event tells whole, where it stands at this revision of its stream. */
+interface Opening {
+  readonly aggregate: Aggregate<unknown, unknown>;
+  readonly revision: number;
+  readonly stateOf: (event: Happened) => unknown;
 }
 
 interface Load {
@@ -39,6 +47,7 @@ export class StateCache {
   readonly #maxEntries: number;
   readonly #entries = new Map<string, Entry>();
   readonly #loads = new Map<string, Load>();
+  readonly #openings = new Map<DomainEvent['type'], Opening>();
   readonly #stop = new AbortController();
   #position = 0n;
   #heardAt = Number.NEGATIVE_INFINITY;
@@ -83,9 +92,17 @@ export class StateCache {
     return entry as (Entry & { state: State }) | undefined;
   }
 
-  /** Takes what this node appended. */
-  applied(events: readonly (Happened & { revision: number })[], stream: string): void {
-    for (const event of events) this.#take(stream, event.revision, event);
+  /**
+   * From here on a stream is in memory as soon as the tail delivers an event of this type at this revision, which tells its
+   * whole state: for streams that are sure to be asked for right after it.
+   */
+  openAt<State, Command, Type extends DomainEvent['type']>(
+    aggregate: Aggregate<State, Command>,
+    type: Type,
+    revision: number,
+    stateOf: (event: Happened & { readonly type: Type }) => State,
+  ): void {
+    this.#openings.set(type, { aggregate, revision, stateOf } as unknown as Opening);
   }
 
   /** A state that was just made here: a new stream, loaded without a read. */
@@ -151,7 +168,11 @@ export class StateCache {
   #take(stream: string, revision: number, event: Happened): void {
     this.#saw(stream, revision);
     const entry = this.#entries.get(stream);
-    if (!entry || revision <= entry.revision) return;
+    if (!entry) {
+      this.#open(stream, revision, event);
+      return;
+    }
+    if (revision <= entry.revision) return;
     if (revision === entry.revision + 1) {
       // A new entry: who was given the old one keeps what it was given.
       const { aggregate, state, used } = entry;
@@ -159,6 +180,13 @@ export class StateCache {
     } else {
       this.#entries.delete(stream);
     }
+  }
+
+  #open(stream: string, revision: number, event: Happened): void {
+    const opening = this.#openings.get(event.type);
+    if (opening?.revision !== revision) return;
+    const { aggregate, stateOf } = opening;
+    this.#store(stream, { aggregate, state: stateOf(event), revision, used: false });
   }
 
   async #follow(): Promise<void> {

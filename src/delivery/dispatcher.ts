@@ -301,9 +301,10 @@ class RunningDispatcher implements Dispatcher {
       return;
     }
     let retryAt: number | null = null;
+    let recordedAt: bigint | null = null;
     if (end.end === 'record') {
       try {
-        await this.#recorder.record(end.record);
+        recordedAt = await this.#recorder.record(end.record);
       } catch {
         // Stopped before it was stored: the lease stays, and whoever takes it over reads the stream.
         return;
@@ -312,7 +313,7 @@ class RunningDispatcher implements Dispatcher {
       if (command.command === 'RecordDeferred') retryAt = command.retryAt;
       this.#options.onOutcome?.(row.connectorType, outcomeOf(end));
     }
-    this.#letGo(lane, row, retryAt);
+    this.#letGo(lane, row, recordedAt, retryAt);
   }
 
   /** Gives back a dispatch that was not sent. */
@@ -325,13 +326,13 @@ class RunningDispatcher implements Dispatcher {
   }
 
   /**
-   * Lets a dispatch go when the rows show what became of it: everything that the log holds now. (Not just the position of
-   * what was recorded here: a receipt may have recorded it before.)
+   * Lets a dispatch go when the rows show what became of it: what was recorded here, or, where something else had recorded
+   * it before (a receipt), everything that the log holds now.
    */
-  #letGo(lane: Lane, row: PendingDispatch, retryAt: number | null): void {
-    this.#heads
-      .ask(null)
-      .then((head) => this.#held.letGo(row.dispatch, head))
+  #letGo(lane: Lane, row: PendingDispatch, recordedAt: bigint | null, retryAt: number | null): void {
+    const shown = recordedAt === null ? this.#heads.ask(null) : Promise.resolve(recordedAt);
+    shown
+      .then((position) => this.#held.letGo(row.dispatch, position))
       .then(
         () => this.#afterRelease(lane, retryAt),
         () => {},

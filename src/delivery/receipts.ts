@@ -35,6 +35,7 @@ export interface MatcherOptions {
 
 /** What taking receipts needs. */
 export interface ReceiptsOptions extends MatcherOptions {
+  readonly commands: MatcherOptions['commands'] & Pick<DispatchRecords, 'expectReceipts'>;
   readonly projected: Projected;
   /** The last position of the log. */
   readonly head: () => Promise<bigint>;
@@ -137,6 +138,7 @@ export class Receipts implements ReceiptDoor {
     this.#options = options;
     this.#matcher = new ReceiptMatcher(options);
     this.#reached = new Reached(options.projected);
+    options.commands.expectReceipts();
   }
 
   async receive(connectorType: ConnectorType, receipts: readonly Receipt[], connector?: ConnectorRef): Promise<void> {

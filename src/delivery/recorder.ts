@@ -27,7 +27,7 @@ export class RecorderStoppedError extends Error {
 export class Recorder {
   readonly #commands: RecorderOptions['commands'];
   readonly #log: Persisting;
-  readonly #gather = new Gather<DispatchRecord, null>(maxRecords, (records) => this.#append(records));
+  readonly #gather = new Gather<DispatchRecord, bigint | null>(maxRecords, (records) => this.#append(records));
   #depth = 0;
 
   constructor({ commands, onTrouble }: RecorderOptions) {
@@ -46,13 +46,14 @@ export class Recorder {
   }
 
   /**
-   * Resolves when it is stored, or there was nothing to store because the dispatch stands further or is erased.
+   * Resolves when it is stored, with its position; with null when there was nothing to store because the dispatch stands
+   * further or is erased.
    * Rejects with RecorderStoppedError after `abandon` only.
    */
-  async record(record: DispatchRecord): Promise<void> {
+  async record(record: DispatchRecord): Promise<bigint | null> {
     this.#depth++;
     try {
-      await this.#gather.ask(record);
+      return await this.#gather.ask(record);
     } finally {
       this.#depth--;
     }
@@ -63,20 +64,14 @@ export class Recorder {
     this.#log.abandon(new RecorderStoppedError());
   }
 
-  async #append(records: DispatchRecord[]): Promise<null[]> {
+  async #append(records: DispatchRecord[]): Promise<(bigint | null)[]> {
     // Not trouble with storage but with a record: the others must not wait for that one.
     const isOfOne = (error: unknown) => !(error instanceof DomainError && error.retryable) && records.length > 1;
     try {
-      await this.#log.append(() => this.#commands.record(records), isOfOne);
+      return await this.#log.append(() => this.#commands.record(records), isOfOne);
     } catch {
       this.#log.signal.throwIfAborted();
-      return this.#appendSingly(records);
+      return (await Promise.all(records.map((record) => this.#append([record])))).flat();
     }
-    return records.map(() => null);
-  }
-
-  async #appendSingly(records: readonly DispatchRecord[]): Promise<null[]> {
-    await Promise.all(records.map((record) => this.#append([record])));
-    return records.map(() => null);
   }
 }

@@ -1,5 +1,5 @@
 import { type EventData, event } from '../../schemas/index.ts';
-import type { Aggregate } from './aggregate.ts';
+import type { Aggregate, Happened } from './aggregate.ts';
 import { DomainError } from './errors.ts';
 
 /** Where a dispatch stands. It never goes backwards, and `failed` does not overwrite `delivered`. */
@@ -99,6 +99,12 @@ export const dispatch: Aggregate<DispatchState, DispatchCommand> = {
     }
   },
 };
+
+/** The state of a dispatch that was sent at its first attempt: the event right after its acceptance tells all of it. */
+export function stateOnceSent(sent: Happened & { readonly type: 'DispatchSent' }): DispatchState {
+  const { workspace, dispatch: id, connector } = sent.data;
+  return dispatch.evolve({ ...dispatch.initial, status: 'pending', workspace, dispatch: id, connector }, sent);
+}
 
 function decideReceipt(state: DispatchState, command: Extract<DispatchCommand, { command: 'RecordReceipt' }>) {
   const ref = { workspace: state.workspace, dispatch: state.dispatch };

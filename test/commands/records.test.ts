@@ -1,6 +1,6 @@
 /** Recording what became of dispatches: many in one append, each once (design sections 2 and 3.5). */
 import t from 'tap';
-import { type DispatchRecord, streams } from '../../src/commands/index.ts';
+import { type DispatchRecord, type KnownDispatch, streams } from '../../src/commands/index.ts';
 import { startProxy } from '../conformance/log/proxy.ts';
 import { makeProject, type Node, refusal, TestClock, times, type World, world } from './world.ts';
 
@@ -35,6 +35,34 @@ async function story(w: World, dispatch: string): Promise<string[]> {
   const events = (await w.events()).filter(({ stream }) => stream === streams.dispatch(dispatch));
   return events.map(({ type }) => type.replace('Dispatch', ''));
 }
+
+t.test('where receipts are expected, what was sent is in memory before they come', async (t) => {
+  const w = await world(t);
+  const [a, b] = [await w.node(), await w.node()];
+  b.dispatchRecords.expectReceipts();
+  const [atOnce, later, twice] = (await sendSome(a, 3)) as [string, string, string];
+  const deferred: Command = { command: 'RecordDeferred', attempt: 1, retryAt: 9, error: 'busy' };
+  await a.dispatchRecords.record([{ dispatch: later, command: deferred }]);
+  const positions = await a.dispatchRecords.record(
+    [atOnce, later, twice, twice].map((dispatch, i) => ({ dispatch, command: i < 3 ? sent : receipt('delivered') })),
+  );
+  t.strictSame(
+    positions.map((position) => position !== null),
+    [true, true, true, true],
+  );
+  t.equal(positions[3], await a.log.head(), 'where each stands in the log');
+  await b.log.taken(await a.log.head());
+  const { reads } = b.log;
+  const known = await Promise.all([atOnce, twice].map((dispatch) => b.dispatchRecords.dispatch(dispatch)));
+  t.equal(b.log.reads, reads);
+  const stored = await Promise.all([atOnce, twice].map((dispatch) => b.dispatchRecords.storedDispatch(dispatch)));
+  const told = ({ state, revision }: KnownDispatch) => ({ state, revision });
+  t.strictSame(known.map(told), stored.map(told), 'as the log has it');
+  const { state } = await b.dispatchRecords.dispatch(later);
+  t.match(state, { status: 'sent', attempt: 1 });
+  t.ok(b.log.reads > reads, 'one that was put off is read');
+  t.strictSame(await b.dispatchRecords.record([{ dispatch: atOnce, command: sent }]), [null], 'nothing to record');
+});
 
 t.test('many in one append', async (t) => {
   const w = await world(t);
