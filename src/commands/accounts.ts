@@ -5,7 +5,7 @@ import { type PasswordHasher, randomHex, sha256 } from '../platform/crypto.ts';
 import { randomId } from '../platform/ids.ts';
 import type { IdAllocator } from './allocator.ts';
 import type { Actor, CommandDoor } from './door.ts';
-import { asTaken, claimsOf, identifiersOf } from './identifiers.ts';
+import { asTaken, claimsOf, holderOfEmail, identifiersOf } from './identifiers.ts';
 import { startSession } from './sessions.ts';
 import { streams } from './streams.ts';
 
@@ -79,13 +79,20 @@ export class AccountCommands {
   }
 
   /**
-   * Checks a password; takes equally long for an account that is unknown (`null`) or has none.
-   * Throws `credentials-wrong`.
+   * Checks e-mail and password, and starts a session; takes equally long for an e-mail that nobody has. Throws
+   * `credentials-wrong`.
    */
-  async checkPassword(workspace: number, id: number | null, password: string): Promise<void> {
-    const { door, passwords } = this.#options;
+  async login(
+    workspace: number,
+    { email, password }: { readonly email: string; readonly password: string },
+    trace?: string,
+  ): Promise<OpenSession & { readonly state: AccountState }> {
+    const { door, passwords, nameKey } = this.#options;
+    const id = await holderOfEmail(door, nameKey, workspace, email);
     const state = id === null ? null : await door.load(account, streams.account(workspace, id));
-    if (!(await passwords.verify(password, state?.passwordHash ?? null))) throw new DomainError('credentials-wrong');
+    const right = await passwords.verify(password, state?.passwordHash ?? null);
+    if (!right || !state || id === null) throw new DomainError('credentials-wrong');
+    return { ...(await this.startSession(workspace, id, true, trace)), state };
   }
 
   /** Starts a session; `login` when a password was given for it. */

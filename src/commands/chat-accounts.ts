@@ -11,7 +11,7 @@ import { type IdAllocator, idKinds } from './allocator.ts';
 import { onlyMaster } from './clients.ts';
 import type { Actor, CommandDoor } from './door.ts';
 import type { Idempotency, Keyed } from './idempotency.ts';
-import { asTaken, claimsOf, identifiersOf } from './identifiers.ts';
+import { asTaken, claimsOf, holderOfEmail, identifiersOf } from './identifiers.ts';
 import { newSecret, type PresentedSecret, readSecret, spellSecret } from './secrets.ts';
 import { startSession } from './sessions.ts';
 import { SERVICE_ACCOUNT, streams } from './streams.ts';
@@ -184,6 +184,12 @@ export class ChatAccountCommands {
     return state;
   }
 
+  /** The account that holds an e-mail address, however it is spelled, by the log's own word; null for nobody. */
+  accountWith(workspace: number, email: string): Promise<number | null> {
+    const { door, nameKey } = this.#options;
+    return holderOfEmail(door, nameKey, workspace, email);
+  }
+
   /** An account, for itself and the service account. Throws `not-found`, `access-denied`. */
   async readable(actor: Actor, id: number): Promise<AccountState> {
     onlySelf(actor, id);
@@ -299,12 +305,11 @@ export class ChatAccountCommands {
   }
 
   /**
-   * Checks e-mail and password, both exactly, and starts a session of so long a life. `id` is the account that has this
-   * e-mail in the rows, null for none, which takes as long. Throws `credentials-wrong`, `account-inactive`.
+   * Checks e-mail and password, both exactly, and starts a session of so long a life; takes as long for an e-mail that nobody
+   * has. Throws `credentials-wrong`, `account-inactive`.
    */
   async login(
     workspace: number,
-    id: number | null,
     credentials: { readonly email: string; readonly password: string },
     lifeMs: number,
     trace?: string,
@@ -316,6 +321,7 @@ export class ChatAccountCommands {
     }
   > {
     const { door, passwords } = this.#options;
+    const id = await this.accountWith(workspace, credentials.email);
     const state = id === null ? null : await this.stateOf(workspace, id);
     const found = state?.exists && state.email === credentials.email ? state : null;
     const right = await passwords.verify(credentials.password, found?.passwordHash ?? null);

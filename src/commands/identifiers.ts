@@ -3,7 +3,8 @@ import type { Identifier } from '../domain/account.ts';
 import { DomainError } from '../domain/errors.ts';
 import type { Claim } from '../log/log.ts';
 import { hmac } from '../platform/crypto.ts';
-import { ClaimTakenError } from './door.ts';
+import { ClaimTakenError, type CommandDoor } from './door.ts';
+import { accountOf } from './streams.ts';
 
 /**
  * What an account of a workspace is known by, each with the name of the claim that keeps it from others: e-mail addresses
@@ -22,6 +23,21 @@ export function identifiersOf(
     ...(email === undefined ? [] : [named('email', email, normalizeEmail(email))]),
     ...(username === undefined ? [] : [named('username', username, username)]),
   ];
+}
+
+/**
+ * The account that holds an e-mail address in a workspace, however it is spelled; null for nobody. By the word of the log: whoever
+ * was told that an account exists can log in, also while its rows are behind. Throws DomainError `unavailable`.
+ */
+export async function holderOfEmail(
+  door: Pick<CommandDoor, 'holder'>,
+  nameKey: Buffer,
+  workspace: number,
+  email: string,
+): Promise<number | null> {
+  const [identifier] = identifiersOf(nameKey, workspace, { email });
+  const holder = identifier && (await door.holder(identifier.claim));
+  return holder ? accountOf(holder.stream) : null;
 }
 
 /** The claims of identifiers. */

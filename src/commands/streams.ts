@@ -29,6 +29,12 @@ export const streams = {
   erasure: (stream: string) => `erased-${stream}`,
 } as const;
 
+/** The account whose stream this is, by number; null for any other stream. */
+export function accountOf(stream: string): number | null {
+  const account = /^account-\d+-(\d+)$/.exec(stream)?.[1];
+  return account === undefined ? null : Number(account);
+}
+
 /** The system workspace: MessageJS users live here and own projects (design section 1). */
 export const ACCOUNTS_WORKSPACE = 1;
 /** The workspace of the integer dialects, `main` unless the configuration names another. */

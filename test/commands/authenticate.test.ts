@@ -103,14 +103,16 @@ t.test('passwords', async (t) => {
   const { accounts } = await w.node();
   const opened = await accounts.register(ACCOUNTS_WORKSPACE, person);
   t.match(opened, { account: 1, email: 'Ada@Example.com', displayName: 'Ada' }, 'the e-mail as it was spelled');
-  await accounts.checkPassword(ACCOUNTS_WORKSPACE, opened.account, person.password);
+  const { email, password: right } = person;
+  t.match(await accounts.login(ACCOUNTS_WORKSPACE, { email: email.toUpperCase(), password: right }), {
+    account: opened.account,
+    state: { email, displayName: 'Ada' },
+  });
+  const login = (given: { email: string; password: string }) => () => accounts.login(ACCOUNTS_WORKSPACE, given);
   for (const password of ['', 'correct hors', 'Correct horse', 'correct horse '])
-    t.equal(
-      await refusal(() => accounts.checkPassword(ACCOUNTS_WORKSPACE, opened.account, password)),
-      'credentials-wrong',
-    );
-  t.equal(await refusal(() => accounts.checkPassword(ACCOUNTS_WORKSPACE, null, person.password)), 'credentials-wrong');
-  t.equal(await refusal(() => accounts.checkPassword(ACCOUNTS_WORKSPACE, 99, person.password)), 'credentials-wrong');
+    t.equal(await refusal(login({ email, password })), 'credentials-wrong');
+  t.equal(await refusal(login({ email: 'nobody@example.com', password: right })), 'credentials-wrong');
+  t.equal(await refusal(() => accounts.login(99, { email, password: right })), 'credentials-wrong');
   t.equal(await refusal(() => accounts.register(ACCOUNTS_WORKSPACE, person)), 'identifier-taken');
 });
 

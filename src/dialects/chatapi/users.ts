@@ -4,7 +4,6 @@ import {
   type AccountFilter,
   type AccountView,
   findAccount,
-  findAccountByEmail,
   listAccounts,
 } from '../../../projections/accounts/queries.ts';
 import { type Context, keyedBy, known, orNotFound } from './context.ts';
@@ -73,14 +72,13 @@ export function userRoutes(app: FastifyInstance, context: Context, render: Rende
       const caller = callerOf(request);
       const { workspace, actor } = caller;
       const { email } = wire.readBody(wire.loginBody, request.body);
-      await waitForRows(freshness, caller, reply);
-      const found = await findAccountByEmail(db, workspace, email);
-      if (!found) throw notFound('User');
-      const issued = people.issueScopedKey(actor, found.account, { lifeMs: keyLifeMs });
+      const account = await people.accountWith(workspace, email);
+      if (account === null) throw notFound('User');
+      const issued = people.issueScopedKey(actor, account, { lifeMs: keyLifeMs });
       const { secret, expiresAt, state, position } = await orNotFound('User', issued);
       tellPosition(reply, position);
       return render.one({
-        user: render.person(workspace, found.account, state),
+        user: render.person(workspace, account, state),
         scoped_api_key: secret,
         expires_at: isoOrNull(expiresAt),
       });

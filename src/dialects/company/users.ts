@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import { findAccountByEmail, listAccounts } from '../../../projections/accounts/queries.ts';
+import { listAccounts } from '../../../projections/accounts/queries.ts';
 import { DomainError } from '../../commands/index.ts';
 import { fieldErrors, tokenError, wrongLogin } from './errors.ts';
 import { actorOf, addRoute, type Context, tellPosition, userOf, waitForRows } from './routes.ts';
@@ -96,7 +96,7 @@ export function userRoutes(app: FastifyInstance, context: Context): void {
 }
 
 function sessionRoutes(app: FastifyInstance, { options, tokens, guard }: Context): void {
-  const { people, db, config } = options;
+  const { people, config } = options;
   const { workspace, tokenLifeMs } = config;
 
   addRoute(app, {
@@ -110,11 +110,8 @@ function sessionRoutes(app: FastifyInstance, { options, tokens, guard }: Context
     async handler(request, reply) {
       const { email, password } = wire.wrapped(request.body, 'creds');
       if (typeof email !== 'string' || typeof password !== 'string' || !wire.isStorable(email)) throw wrongLogin();
-      await waitForRows(options, request, reply);
-      const found = await findAccountByEmail(db, workspace, email);
-      const creds = { email, password };
       const opened = await people
-        .login(workspace, found?.account ?? null, creds, tokenLifeMs, request.trace)
+        .login(workspace, { email, password }, tokenLifeMs, request.trace)
         .catch((error: unknown) => {
           throw error instanceof DomainError && error.code === 'account-inactive' ? wrongLogin() : error;
         });

@@ -1,10 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { findAccount, findAccountByEmail } from '../../../projections/accounts/queries.ts';
+import { findAccount } from '../../../projections/accounts/queries.ts';
 import { ACCOUNTS_WORKSPACE, type OpenSession } from '../../commands/index.ts';
 import type { Context } from './context.ts';
 import { tellRate, userOf } from './credentials.ts';
 import { tooMany, WireError } from './errors.ts';
-import { positionAsked, waitFor, waitForRows } from './reading.ts';
+import { waitForRows } from './reading.ts';
 import { addRoute, iso, isoOrNull, tellPosition } from './routes.ts';
 import * as wire from './wire.ts';
 
@@ -52,15 +52,11 @@ export function authRoutes(app: FastifyInstance, context: Context): void {
     async handler(request, reply) {
       await takeAuthPoint(context, request, reply);
       const { email, password } = wire.readBody(wire.loginBody, request.body);
-      const atLeast = await positionAsked(freshness, request);
-      await waitFor(freshness, { workspace: ACCOUNTS_WORKSPACE, atLeast }, reply);
-      const found = await findAccountByEmail(db, ACCOUNTS_WORKSPACE, email);
-      await accounts.checkPassword(ACCOUNTS_WORKSPACE, found?.account ?? null, password);
-      if (!found) throw new WireError('INVALID_CREDENTIALS', 'Invalid email or password');
-      const session = await accounts.startSession(ACCOUNTS_WORKSPACE, found.account, true, request.trace);
-      const shown = found.email ?? email;
+      const session = await accounts.login(ACCOUNTS_WORKSPACE, { email, password }, request.trace);
+      const { account, state } = session;
+      const shown = state.email ?? email;
       const pair = await openedTokens(context, reply, session, shown);
-      return { user: { id: spelling.user(found.account), email: shown, name: found.displayName }, ...pair };
+      return { user: { id: spelling.user(account), email: shown, name: state.displayName }, ...pair };
     },
   });
 

@@ -84,6 +84,7 @@ function harnessOf(test: Test, parley: Parley, document: Document): Harness {
       const made = await harness.call('POST', '/users', { user: { name, subname: 'Doe', email, job: 'CEO' } });
       const { id, password } = made.body as { id: number; password: string };
       const login = await harness.call('POST', '/login', { creds: { email, password } });
+      if (login.status !== 200) throw new Error(`${email} cannot log in: ${login.status}`);
       const { token } = (login.body as { data: { token: string } }).data;
       return { id, email, password, token };
     },
