@@ -1,7 +1,6 @@
 /** Parley's processes, one per role, and the client that asks the API's in turn. */
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { sleep } from '../../../src/platform/clock.ts';
 import type { Role } from '../../../src/wiring/roles.ts';
@@ -101,8 +100,6 @@ export function commonEnvironment(): Record<string, string> {
     JWT_SECRET: secret(),
     ENCRYPTION_KEY: secret(),
     ID_KEY: secret(),
-    // What is compiled is kept, so that a start costs less of a busy machine.
-    NODE_COMPILE_CACHE: path.join(tmpdir(), 'parley-compile-cache'),
   };
 }
 
