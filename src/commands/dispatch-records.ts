@@ -38,6 +38,7 @@ const afterAcceptance = 1;
 /** What became of dispatches: commands of those who deliver, and of providers' receipts. */
 export class DispatchRecords {
   readonly #options: DispatchRecordsOptions;
+  #receiptsFollow = false;
 
   constructor(options: DispatchRecordsOptions) {
     this.#options = options;
@@ -48,6 +49,7 @@ export class DispatchRecords {
    * providers tell of them soon after.
    */
   expectReceipts(): void {
+    this.#receiptsFollow = true;
     this.#options.door.states.openAt(dispatch, 'DispatchSent', afterAcceptance, stateOnceSent);
   }
 
@@ -115,8 +117,9 @@ export class DispatchRecords {
           later.push(withoutKnown(entry));
         } else if ('position' in outcome) {
           positions[entry.at] = outcome.position;
-          // The provider's receipts follow soon: they find the state in memory.
-          door.states.put(dispatch, stream, next, outcome.revision);
+          // Where no receipts are taken nobody asks for it again.
+          if (this.#receiptsFollow) door.states.put(dispatch, stream, next, outcome.revision);
+          else door.states.forget(stream);
           // A provider is answered for its receipt: reads from here on show it. What delivery found out itself nobody was told.
           if (entry.command.command === 'RecordReceipt')
             door.acknowledged({ workspace: next.workspace, account: SERVICE_ACCOUNT }, outcome.position);

@@ -60,6 +60,8 @@ export interface Projected extends PositionSource {
 }
 
 const sweepIntervalMs = 600_000;
+/** A start that waits for the rows says so this often. */
+const tellWaitEveryMs = 5_000;
 
 /** What commands and queries need: everything between the log and the dialects. */
 export type Core = Awaited<ReturnType<typeof openCore>>;
@@ -128,7 +130,7 @@ export async function openCore(ground: Ground, closers: Closers, { isSecond }: {
     monthAccepted(db, { workspace, account }, Date.parse(`${month}-01T00:00:00Z`)),
   );
   if (storage.alone && !isSecond) {
-    await reached(projected, await log.head());
+    await reached(projected, await log.head(), ground.logger);
     await quota.settle();
   }
   closers.add(() => quota.close());
@@ -148,6 +150,13 @@ export async function openCore(ground: Ground, closers: Closers, { isSecond }: {
   return { pool, db, freshness, door, speller, limiter, guard, ...dashboard, ...chat };
 }
 
-async function reached(projected: Projected, position: bigint): Promise<void> {
-  while (projected.reached() < position) await Promise.race([sleep(5), ...(projected.done ? [projected.done] : [])]);
+async function reached(projected: Projected, position: bigint, logger: Logger): Promise<void> {
+  const tell = () =>
+    logger.info({ rowsReach: String(projected.reached()), logEnds: String(position) }, 'the rows are catching up');
+  const telling = setInterval(tell, tellWaitEveryMs);
+  try {
+    while (projected.reached() < position) await Promise.race([sleep(5), ...(projected.done ? [projected.done] : [])]);
+  } finally {
+    clearInterval(telling);
+  }
 }

@@ -127,8 +127,7 @@ export function messageRoutes(app: FastifyInstance, context: Context, render: Re
       const change = { text, maxTextCharacters, ...(meta !== undefined && { meta }) };
       const { state, position } = await orNotFound('Message', messages.edit(caller.actor, message, change));
       tellPosition(reply, position);
-      // What its sender was called when it was sent, the rows know.
-      await waitForRows(freshness, caller, reply);
+      // What its sender was called when it was sent, the rows know; of a message that they do not show yet, it is called that now.
       const view = await findMessage(db, workspace, message);
       const sender = view ? null : await people.stateOf(workspace, state.sender);
       const name = view ? view.senderName : sender?.exists ? nameOf(sender) : null;
