@@ -4,7 +4,7 @@
  * against 4 ms). The parameter's type has to be stated in the statement (`$1::text[]`).
  */
 
-const oid = { text: 25, int8: 20, int4: 23, int2: 21, bool: 16, float8: 701 } as const;
+const oid = { text: 25, int8: 20, int4: 23, bool: 16, float8: 701 } as const;
 
 const headerBytes = 20;
 
@@ -80,11 +80,6 @@ export function bigintArray(values: readonly (bigint | number | null)[]): Buffer
 /** `integer[]`. */
 export function intArray(values: readonly (number | null)[]): Buffer {
   return fixedArray(values, oid.int4, 4, (buffer, value, at) => buffer.writeInt32BE(value, at));
-}
-
-/** `smallint[]`. */
-export function smallintArray(values: readonly (number | null)[]): Buffer {
-  return fixedArray(values, oid.int2, 2, (buffer, value, at) => buffer.writeInt16BE(value, at));
 }
 
 /** `double precision[]`. */

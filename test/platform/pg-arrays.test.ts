@@ -2,14 +2,7 @@
 import fc from 'fast-check';
 import pg from 'pg';
 import t from 'tap';
-import {
-  bigintArray,
-  boolArray,
-  doubleArray,
-  intArray,
-  smallintArray,
-  textArray,
-} from '../../src/platform/pg-arrays.ts';
+import { bigintArray, boolArray, doubleArray, intArray, textArray } from '../../src/platform/pg-arrays.ts';
 import { testDatabase } from '../support/postgres.ts';
 
 interface Kind {
@@ -37,12 +30,6 @@ const kinds: readonly Kind[] = [
     encode: intArray,
     values: [0, 1, -1, 2 ** 31 - 1, -(2 ** 31)],
     random: fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }),
-  },
-  {
-    type: 'smallint',
-    encode: smallintArray,
-    values: [0, 1, -1, 2 ** 15 - 1, -(2 ** 15)],
-    random: fc.integer({ min: -(2 ** 15), max: 2 ** 15 - 1 }),
   },
   {
     type: 'double precision',
