@@ -90,8 +90,8 @@ t.test('two processes share the work, and nothing leaves twice', async (t) => {
     outcomes[i] = (outcomes[i] ?? 0) + 1;
   };
   const options = { sole: false, concurrencyPerConnector: 4, pollMs: 50 };
-  world.node.deliver({ ...options, onOutcome: count(0) });
-  other.deliver({ ...options, onOutcome: count(1) });
+  const both = [world.node, other].map((node, i) => node.deliver({ ...options, onOutcome: count(i) }));
+  await Promise.all(both.map(({ ready }) => ready));
   const projects = [await makeProject(world.node), await makeProject(world.node), await makeProject(world.node)];
   const dispatches: string[] = [];
   for (let round = 0; round < 5; round++)
