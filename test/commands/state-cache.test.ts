@@ -3,7 +3,7 @@ import t from 'tap';
 import { streams } from '../../src/commands/index.ts';
 import { StateCache } from '../../src/commands/state-cache.ts';
 import { type KeyState, key } from '../../src/domain/key.ts';
-import { LogUnavailableError } from '../../src/log/log.ts';
+import { type Log, LogUnavailableError, type RecordedEvent, type TailBatch } from '../../src/log/log.ts';
 import { gate, makeProject, type Node, owner, refusal, TestClock, type World, world } from './world.ts';
 
 /** Two nodes, and a key that both have in memory. */
@@ -172,16 +172,47 @@ t.test('one read for all who ask at once', async (t) => {
   t.ok(states.every((state) => state === states[0] && state.exists));
 });
 
-t.test('what was given stays as it was, and nothing goes back', async (t) => {
+t.test('what was missed is read again', async (t) => {
   const w = await world(t);
-  const { a, b, stream, revoke } = await twoNodes(w);
-  const before = await b.door.states.load(key, stream);
-  t.match(before, { revision: 0, state: { exists: true } });
-  await b.log.taken(await revoke(a));
-  t.match(before, { revision: 0, state: { exists: true } });
-  t.match(await b.door.states.load(key, stream), { revision: 1, state: { exists: false } });
-  b.door.states.put(key, stream, key.initial, 0);
-  t.match(await b.door.states.load(key, stream), { revision: 1 });
+  const { b, stream } = await twoNodes(w);
+  const { log, clock } = b;
+  // A tail that delivers what it is told to, with holes and repetitions.
+  const told: { revision: number; taken: () => void }[] = [];
+  let wake = () => {};
+  async function* tail(from: bigint, signal: AbortSignal): AsyncGenerator<TailBatch> {
+    signal.addEventListener('abort', () => wake());
+    while (!signal.aborted) {
+      for (let next = told.shift(); next; next = told.shift()) {
+        const data = { workspace: 1, key: 1 };
+        const event = { type: 'KeyRevoked', data, at: 1, stream, revision: next.revision } as unknown as RecordedEvent;
+        yield { events: [event], position: from };
+        next.taken();
+      }
+      if (!signal.aborted) await new Promise<void>((resolve) => (wake = resolve));
+    }
+  }
+  const head = () => log.head();
+  const read: Log['read'] = (...asked) => log.read(...asked);
+  const cache = new StateCache({ head, read, tail } as unknown as Log, clock);
+  const applied = (revision: number) =>
+    new Promise<void>((taken) => {
+      told.push({ revision, taken });
+      wake();
+    });
+  await cache.start();
+  t.teardown(() => cache.stop());
+  t.match(await cache.load(key, stream), { revision: 0, state: { exists: true } });
+  await applied(5);
+  t.equal(cache.size, 0, 'revisions 1 to 4 are missing');
+  t.match(await cache.load(key, stream), { revision: 0, state: { exists: true } });
+  await applied(0);
+  t.match(await cache.load(key, stream), { revision: 0, state: { exists: true } }, 'what is known is not taken twice');
+  const before = await cache.load(key, stream);
+  await applied(1);
+  t.match(before, { revision: 0, state: { exists: true } }, 'what was given stays as it was');
+  t.match(await cache.load(key, stream), { revision: 1, state: { exists: false } });
+  cache.put(key, stream, key.initial, 0);
+  t.match(await cache.load(key, stream), { revision: 1 }, 'nor goes it back');
 });
 
 t.test('memory is bounded, the least recently used goes first', async (t) => {
