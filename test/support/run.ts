@@ -7,6 +7,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
+import { compiledDir } from '../../src/platform/compiled.ts';
 import { startTestPostgres, TEST_DATABASE_URL } from './postgres-server.ts';
 
 const scratch = mkdtempSync(path.join(tmpdir(), 'parley-test-'));
@@ -14,7 +15,7 @@ const tapOutput = path.join(scratch, 'out.tap');
 const postgres = process.env[TEST_DATABASE_URL] ? null : await startTestPostgres();
 
 /** Every file is a process of its own, and nearly all load the same modules. */
-const compiled = { NODE_COMPILE_CACHE: path.resolve(import.meta.dirname, '../../node_modules/.cache/parley') };
+const compiled = { NODE_COMPILE_CACHE: compiledDir };
 const onTerminal = process.stdout.isTTY;
 const child = spawn(
   'tap',

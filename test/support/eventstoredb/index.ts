@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { compiledDir } from '../../../src/platform/compiled.ts';
 import type { Faults, OneShots } from './faults.ts';
 
 export type { Counted, ErrorName, Failing, Faults, OneShots } from './faults.ts';
@@ -88,7 +89,7 @@ export class StandIn implements AsyncDisposable {
   async start(): Promise<void> {
     const args = ['--file', this.file, '--port', String(this.#port), ...(this.#options.fsync ? ['--fsync'] : [])];
     // What it compiles is kept, so that it starts in a tenth of a second.
-    const env = { NODE_COMPILE_CACHE: path.join(tmpdir(), 'parley-compile-cache'), ...process.env };
+    const env = { NODE_COMPILE_CACHE: compiledDir, ...process.env };
     const child = spawn(process.execPath, [serverFile, ...args], { stdio: ['pipe', 'pipe', 'inherit'], env });
     const die = (): void => void child.kill('SIGKILL');
     process.once('exit', die);
