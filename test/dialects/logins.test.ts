@@ -1,18 +1,12 @@
 /** Whoever was told that an account exists can log in to it: the log is asked, not the rows, which may be behind. */
-import pg from 'pg';
 import t from 'tap';
+import { heldRows } from '../support/held-rows.ts';
 import { startHarness } from './chatapi/harness.ts';
 
 t.test('logins of accounts that the rows do not show yet', async (t) => {
   const chat = await startHarness(t);
   const client = await chat.client();
-  // The projector writes its checkpoint in the transaction of the rows: while this lock is held it stands still.
-  const holder = new pg.Client({ connectionString: chat.databaseUrl });
-  holder.on('error', () => {});
-  t.teardown(() => holder.end());
-  await holder.connect();
-  await holder.query('BEGIN');
-  await holder.query(`SELECT FROM work.checkpoints WHERE "group" = 'projector' FOR UPDATE`);
+  const letRowsGo = await heldRows(t, chat.databaseUrl);
   const post = async (path: string, body: object) => {
     const headers = { 'content-type': 'application/json' };
     const response = await fetch(`${chat.url}${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
@@ -34,5 +28,5 @@ t.test('logins of accounts that the rows do not show yet', async (t) => {
   const issued = await chat.post('/users/login', { email: user.email }, client.key);
   t.match(issued, { status: 200, body: { data: { scoped_api_key: String } } });
   t.not(issued.str('data.scoped_api_key'), user.key);
-  await holder.query('COMMIT');
+  await letRowsGo();
 });

@@ -1,5 +1,5 @@
-import pg from 'pg';
 import t from 'tap';
+import { heldRows } from '../../support/held-rows.ts';
 import { stackOfRun } from '../../support/stacks.ts';
 import { startHarness } from './harness.ts';
 
@@ -112,13 +112,7 @@ t.test('conventions', async (t) => {
   });
 
   t.test('rows that are behind say so; who asks for a position waits, or is told', async (t) => {
-    // The projector writes its checkpoint in the transaction of the rows: while this lock is held it stands still.
-    const holder = new pg.Client({ connectionString: parley.databaseUrl });
-    holder.on('error', () => {});
-    t.teardown(() => holder.end());
-    await holder.connect();
-    await holder.query('BEGIN');
-    await holder.query(`SELECT FROM work.checkpoints WHERE "group" = 'projector' FOR UPDATE`);
+    const letRowsGo = await heldRows(t, parley.databaseUrl);
     const created = await parley.post('/projects', { name: 'Unseen' }, token);
     t.equal(created.status, 201);
     const stale = await parley.get('/projects', token);
@@ -131,7 +125,7 @@ t.test('conventions', async (t) => {
     t.equal(late.status, 503);
     t.equal(late.at('code'), 'SERVICE_UNAVAILABLE');
     t.match(late.headers.get('retry-after'), /^[1-9]\d*$/);
-    await holder.query('COMMIT');
+    await letRowsGo();
     const fresh = await parley.call('GET', '/projects', { as: token, headers });
     t.equal(fresh.at('projects.0.name'), 'Unseen');
     t.equal(fresh.headers.get('x-parley-stale'), null);
