@@ -30,6 +30,11 @@ export class Slots<T extends SlotTaker> {
     return this.#inUse;
   }
 
+  /** True while somebody waits for one. */
+  get areWanted(): boolean {
+    return this.#waiting.size > 0;
+  }
+
   /** Takes a slot; false when there is none for this taker now. */
   take(taker: T): boolean {
     if (!this.#isFree(taker.trust)) {

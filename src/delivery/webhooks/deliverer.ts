@@ -80,10 +80,7 @@ export class Deliverer implements Webhooks {
       scanner: this.#scanner,
       signal,
       onFilled: (endpoint) => this.#pump(endpoint),
-      onGone: (endpoint, delivery) => {
-        endpoint.unrecorded++;
-        this.#record({ endpoint, delivery, outcome: { end: 'erased' }, at: clock.now() });
-      },
+      onGone: (endpoint, delivery) => this.#recordErased(endpoint, delivery),
       track: (work) => this.#track(work),
       onTrouble,
     });
@@ -105,6 +102,7 @@ export class Deliverer implements Webhooks {
       follow: (workspace) => this.#live.follow(workspace),
       unfollow: (workspace) => this.#live.unfollow(workspace),
       onOpen: (endpoint) => this.#onOpen(endpoint),
+      onClosing: () => this.#poster.recall(),
       onTrouble,
     });
     const begun = this.#begin();
@@ -155,10 +153,9 @@ export class Deliverer implements Webhooks {
   depths(): WebhookDepths {
     let waiting = 0;
     let inFlight = 0;
-    for (const { tracks, retries, inFlight: now } of this.#holdings.all) {
-      waiting += retries.length;
-      for (const track of tracks) waiting += track.waiting;
-      inFlight += now;
+    for (const endpoint of this.#holdings.all) {
+      waiting += endpoint.waiting + endpoint.inLine;
+      inFlight += endpoint.inFlight - endpoint.inLine;
     }
     return { webhooks: this.#holdings.size, waiting, inFlight, recording: this.#recorder.depth };
   }
@@ -190,7 +187,9 @@ export class Deliverer implements Webhooks {
       this.#erased.delete(stream);
       this.#erased.set(stream, now);
     }
-    for (const { tracks } of this.#holdings.all) for (const track of tracks) track.forget(streams);
+    for (const endpoint of this.#holdings.all)
+      for (const delivery of endpoint.forget(streams)) this.#recordErased(endpoint, delivery);
+    this.#poster.recall();
   }
 
   #onControl(event: RecordedEvent): void {
@@ -265,13 +264,8 @@ export class Deliverer implements Webhooks {
     if (this.#stopping.signal.aborted || endpoint.closing) return;
     this.#filler.fill(endpoint);
     const now = this.#now();
-    while (
-      endpoint.mayBegin(now) &&
-      !this.#recorder.troubled &&
-      this.#recorder.depth < maxUnrecorded &&
-      this.#holdings.isOurs(endpoint, now)
-    ) {
-      if (!this.#hasNext(endpoint)) {
+    while (endpoint.mayBegin(now) && this.#maySend(endpoint, now)) {
+      if (endpoint.waiting === 0) {
         this.#slots.leave(endpoint);
         break;
       }
@@ -284,23 +278,36 @@ export class Deliverer implements Webhooks {
       this.#attempt(endpoint, delivery);
       this.#filler.fill(endpoint);
     }
+    // Where others wait for slots, none is handed on within the poster.
+    while (endpoint.mayLineUp && !this.#slots.areWanted && this.#maySend(endpoint, now)) {
+      const delivery = endpoint.next(now);
+      if (!delivery) break;
+      endpoint.inLine++;
+      this.#attempt(endpoint, delivery);
+    }
   }
 
-  #hasNext({ retries, tracks }: Endpoint): boolean {
-    return retries.length > 0 || tracks.some(({ waiting }) => waiting > 0);
+  #maySend(endpoint: Endpoint, now: number): boolean {
+    const { troubled, depth } = this.#recorder;
+    return !troubled && depth < maxUnrecorded && this.#holdings.isOurs(endpoint, now);
+  }
+
+  /** Something that was handed to the poster ended: what stands in line there takes its slot. */
+  #freeSlot(endpoint: Endpoint): void {
+    if (endpoint.inLine > 0) endpoint.inLine--;
+    else this.#slots.give(endpoint);
   }
 
   #attempt(endpoint: Endpoint, delivery: Delivery): void {
     const { dialect, clock } = this.#options;
     const { ripe } = delivery;
     if (this.#erased.has(ripe.stream)) {
-      endpoint.skipped(delivery);
-      this.#slots.give(endpoint);
-      this.#record({ endpoint, delivery, outcome: { end: 'erased' }, at: clock.now() });
+      this.#takeBack(endpoint, delivery);
       return;
     }
     const body = `${ripe.head}${endpoint.meta(dialect, delivery)}`;
-    const post = { target: endpoint.target, id: ripe.id, atS: clock.now() / 1_000, body };
+    const { target, limit: most } = endpoint;
+    const post = { target, id: ripe.id, atS: clock.now() / 1_000, body, most };
     const attempt = this.#poster.post(post).then((answer) => {
       this.#running.delete(attempt);
       this.#onAnswer(endpoint, delivery, answer);
@@ -308,17 +315,30 @@ export class Deliverer implements Webhooks {
     this.#running.add(attempt);
   }
 
+  /** What did not begin waits again, unless what it tells of is gone by now. */
+  #takeBack(endpoint: Endpoint, delivery: Delivery): void {
+    const isErased = this.#erased.has(delivery.ripe.stream);
+    endpoint.takeBack(delivery, !isErased);
+    this.#freeSlot(endpoint);
+    if (isErased) this.#recordErased(endpoint, delivery);
+  }
+
+  #recordErased(endpoint: Endpoint, delivery: Delivery): void {
+    endpoint.unrecorded++;
+    this.#record({ endpoint, delivery, outcome: { end: 'erased' }, at: this.#options.clock.now() });
+  }
+
   #onAnswer(endpoint: Endpoint, delivery: Delivery, { status, error }: WebhookAnswer): void {
     if (error === 'CLOSED') {
-      // Cut off by a stop: it is repeated, and was none.
-      endpoint.abandoned(delivery);
-      this.#slots.give(endpoint);
+      // Cut off by a stop, or not begun: it was none.
+      this.#takeBack(endpoint, delivery);
       this.#holdings.settled(endpoint);
+      this.#pumpSoon(endpoint);
       return;
     }
     const at = this.#options.clock.now();
     endpoint.answered(delivery, error === null, this.#now(), at);
-    this.#slots.give(endpoint);
+    this.#freeSlot(endpoint);
     this.#record({ endpoint, delivery, outcome: this.#outcome(endpoint, delivery, { status, error }, at), at });
     this.#pump(endpoint);
   }

@@ -43,6 +43,11 @@ export interface EndpointOptions extends EndpointSettings {
 const firstLimit = 1;
 /** An attempt that takes longer makes its endpoint suspect. */
 const slowMs = 1_000;
+/**
+ * What may stand in line at the poster: for each attempt that may be under way so many, and no more than is answered in that
+ * time. Whoever prepares deliveries works for tens of milliseconds at once: meanwhile connections go on with what stands in line.
+ */
+const line = { share: 8, answeredInMs: 100 } as const;
 /** What may wait in one track: for an endpoint that answers, and for any other. */
 const rooms = {
   proven: { events: 2_000, characters: 4 * 1024 * 1024 },
@@ -75,7 +80,9 @@ export class Endpoint implements SlotTaker {
   renewedAt: number;
   /** Begun and not known to be recorded. */
   unrecorded = 0;
+  /** Handed to the poster, and of these those that stand in line there: they have no slot. */
   inFlight = 0;
+  inLine = 0;
   /** Deliveries that failed before: those here, and those whose record the rows may not show yet. */
   readonly retries: Delivery[] = [];
   readonly busy = new Map<string, bigint | null>();
@@ -90,6 +97,9 @@ export class Endpoint implements SlotTaker {
   #events: ReadonlySet<string>;
   #rooms: ReadonlySet<number>;
   #limit = firstLimit;
+  /** Came back from the line: they go first. */
+  readonly #returned: Delivery[] = [];
+  #isQuick = false;
   #failuresInRow = 0;
   #pausedUntil = 0;
   #pauseMs: number;
@@ -170,20 +180,47 @@ export class Endpoint implements SlotTaker {
     return now >= this.#pausedUntil && this.inFlight === 0;
   }
 
+  /** Whether another may stand in line at the poster: for an endpoint that takes all it can get. */
+  get mayLineUp(): boolean {
+    return (
+      !this.closing &&
+      this.#isQuick &&
+      this.trust === 'proven' &&
+      this.#limit === this.#most &&
+      this.inLine < this.#most * line.share
+    );
+  }
+
+  /** Attempts that may be under way. */
+  get limit(): number {
+    return this.#limit;
+  }
+
+  /** What waits for its attempt. */
+  get waiting(): number {
+    return this.tracks.reduce((sum, track) => sum + track.waiting, this.#returned.length + this.retries.length);
+  }
+
   /** The delivery whose turn it is: those that failed before, the webhook's own and replays take turns. */
   next(now: number): Delivery | null {
+    const returned = this.#returned.shift();
+    if (returned) return this.#begun(returned, now);
     const sources = 1 + this.tracks.length;
     for (let i = 0; i < sources; i++) {
       const source = (this.#turn + i) % sources;
       const delivery = source === 0 ? (this.retries.shift() ?? null) : this.#first(this.tracks[source - 1]);
       if (!delivery) continue;
       this.#turn = (source + 1) % sources;
-      this.inFlight++;
-      this.unrecorded++;
-      this.#startedAt.set(delivery, now);
-      return delivery;
+      return this.#begun(delivery, now);
     }
     return null;
+  }
+
+  #begun(delivery: Delivery, now: number): Delivery {
+    this.inFlight++;
+    this.unrecorded++;
+    this.#startedAt.set(delivery, now);
+    return delivery;
   }
 
   #first(track: Track | undefined): Delivery | null {
@@ -196,15 +233,32 @@ export class Endpoint implements SlotTaker {
     return { id, ripe, replay: track.replay, attempts: 0, used: 0, first: { track, item } };
   }
 
-  /** Takes back a delivery that did not begin after all, or was cut off by a stop. */
-  abandoned(delivery: Delivery): void {
-    this.inFlight--;
+  /** Takes back a delivery that did not begin after all, or was cut off by a stop; `keep`: it waits again. */
+  takeBack(delivery: Delivery, keep: boolean): void {
+    this.#ended(delivery);
     this.unrecorded--;
-    this.#startedAt.delete(delivery);
+    if (keep && !this.closing) this.#returned.push(delivery);
   }
 
-  /** A delivery ended without an attempt. */
-  skipped(delivery: Delivery): void {
+  /** Lets go of what waits of streams that were erased; answers what has to be recorded of it. */
+  forget(streams: ReadonlySet<string>): Delivery[] {
+    for (const track of this.tracks) track.forget(streams);
+    const gone: Delivery[] = [];
+    for (const list of [this.#returned, this.retries])
+      for (let i = list.length - 1; i >= 0; i--)
+        if (streams.has((list[i] as Delivery).ripe.stream)) gone.push(...list.splice(i, 1));
+    return gone;
+  }
+
+  /** Begins nothing more; what waits is taken up from the log and the rows again one day. */
+  close(): void {
+    this.closing = true;
+    this.retries.length = 0;
+    this.#returned.length = 0;
+    for (const track of this.tracks) track.trim(0);
+  }
+
+  #ended(delivery: Delivery): void {
     this.inFlight--;
     this.#startedAt.delete(delivery);
   }
@@ -225,8 +279,9 @@ export class Endpoint implements SlotTaker {
 
   /** Learns from an answer. `at` is milliseconds since the epoch. */
   answered(delivery: Delivery, ok: boolean, now: number, at: number): void {
-    this.inFlight--;
-    this.#startedAt.delete(delivery);
+    const startedAt = this.#startedAt.get(delivery) ?? now;
+    this.#ended(delivery);
+    this.#isQuick = now - startedAt <= line.answeredInMs;
     this.failures = afterAttempt(this.failures, ok, at, this.#schedule.failureStepMs);
     if (ok) {
       this.#limit = Math.min(this.#most, this.#limit + 1);

@@ -24,6 +24,8 @@ export interface HoldingsOptions {
   readonly follow: (workspace: number) => void;
   readonly unfollow: (workspace: number) => void;
   readonly onOpen: (endpoint: Endpoint) => void;
+  /** Nothing more is begun at an endpoint. */
+  readonly onClosing: () => void;
   readonly onTrouble: (error: unknown) => void;
 }
 
@@ -239,9 +241,8 @@ export class Holdings {
 
   /** Begins nothing more at an endpoint, and lets its lease go when all that is under way is recorded. */
   letGo(endpoint: Endpoint): void {
-    endpoint.closing = true;
-    endpoint.retries.length = 0;
-    for (const track of endpoint.tracks) track.trim(0);
+    endpoint.close();
+    this.#options.onClosing();
     this.settled(endpoint);
   }
 

@@ -17,6 +17,8 @@
  * - An endpoint that is slow or away holds up no other: each has its own bounded share of the attempts under way, those that
  *   do not answer well have half of them together, and after some failures in a row only one attempt is made at a time, with
  *   pauses that double up to 30 s. Targets go through the outbound guard; redirects are not followed.
+ * - An endpoint that answers quickly is handed more than may be under way: its connections go on at once (`poster.ts`). With the
+ *   first failure what stands in line comes back, as it does when something was erased or the webhook was switched off.
  * - The content of what was erased is not sent from then on: such deliveries end without an attempt.
  * - Outcomes of deliveries fire no webhooks: their events are never rendered.
  *

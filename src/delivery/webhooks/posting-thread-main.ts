@@ -7,6 +7,7 @@ import {
   answerWidth,
   type FromPostingThread,
   maxTogether,
+  type PostFields,
   type PostingThreadOptions,
   postWidth,
   type ToPostingThread,
@@ -28,11 +29,15 @@ port.on('message', (message: ToPostingThread) => {
     void poster.close().then(() => setImmediate(() => tell({ closed: true })));
     return;
   }
+  if ('recall' in message) {
+    poster.recall();
+    return;
+  }
   const { targets, posts } = message;
   for (let at = 0; at < posts.length; at += postWidth) {
-    const [number, place, id, atS, body] = posts.slice(at, at + postWidth) as [number, number, string, number, string];
+    const [number, place, id, atS, body, most] = posts.slice(at, at + postWidth) as PostFields;
     const target = targets[place] as PostTarget;
-    void poster.post({ target, id, atS, body }).then(({ status, error }) => {
+    void poster.post({ target, id, atS, body, most }).then(({ status, error }) => {
       const size = answers.push(number, status, error);
       // Those that end together are told of together.
       if (size === answerWidth) queueMicrotask(flush);

@@ -4,7 +4,7 @@
  * lists, which cost a copy each.
  */
 import { Worker } from 'node:worker_threads';
-import type { Post, Poster, PostTarget } from './poster.ts';
+import { closedAnswer, type Post, type Poster, type PostTarget } from './poster.ts';
 import type { WebhookAnswer } from './sender.ts';
 
 /** What the thread is started with: plain data. */
@@ -15,11 +15,13 @@ export interface PostingThreadOptions {
   readonly attemptTimeoutMs: number;
 }
 
-/** Of each post its number, the place of its target, its id, its time in seconds and its body. */
-export const postWidth = 5;
+/** Of each post its number, the place of its target, its id, its time in seconds, its body and how many may be under way. */
+export type PostFields = [number: number, place: number, id: string, atS: number, body: string, most: number];
+export const postWidth = 6;
 /** What the thread is told. */
 export type ToPostingThread =
   | { readonly targets: readonly PostTarget[]; readonly posts: readonly (number | string)[] }
+  | { readonly recall: true }
   | { readonly close: true };
 
 /** Of each answer the number of its post, the status and the error. */
@@ -27,13 +29,8 @@ export const answerWidth = 3;
 /** What the thread tells. */
 export type FromPostingThread = { readonly answers: readonly (number | string | null)[] } | { readonly closed: true };
 
-/**
- * Posts and answers that go together at most: a message costs as much as a few of them. Were it all that there is, each side
- * would rest while the other works.
- */
-export const maxTogether = 8;
-
-const closedAnswer: WebhookAnswer = { status: null, error: 'CLOSED' };
+/** Posts and answers that go together at most: a message costs as much as a few of them. */
+export const maxTogether = 32;
 
 /**
  * Makes a poster whose thread begins with the first post. A thread that ends by itself ends its owner too: nobody would know what
@@ -69,7 +66,7 @@ class PostingThread implements Poster {
     return worker;
   }
 
-  post({ target, id, atS, body }: Post): Promise<WebhookAnswer> {
+  post({ target, id, atS, body, most }: Post): Promise<WebhookAnswer> {
     if (this.#closing) return Promise.resolve(closedAnswer);
     return new Promise((resolve) => {
       const number = ++this.#count;
@@ -81,7 +78,7 @@ class PostingThread implements Poster {
         place = this.#targets.size;
         this.#targets.set(target, place);
       }
-      this.#posts.push(number, place, id, atS, body);
+      this.#posts.push(number, place, id, atS, body, most);
       if (this.#posts.length === maxTogether * postWidth) this.#flush();
     });
   }
@@ -92,6 +89,11 @@ class PostingThread implements Poster {
     this.#posts = [];
     this.#tell({ targets: [...this.#targets.keys()], posts });
     this.#targets.clear();
+  }
+
+  recall(): void {
+    this.#flush();
+    if (this.#worker) this.#tell({ recall: true });
   }
 
   #tell(message: ToPostingThread): void {

@@ -1,4 +1,5 @@
 /** The thread that signs and posts does what a poster in the caller's own thread does. */
+import type { ServerResponse } from 'node:http';
 import { Webhook } from 'standardwebhooks';
 import t from 'tap';
 import { OwnPoster, postingThread } from '../../../src/delivery/index.ts';
@@ -24,7 +25,7 @@ for (const [where, start] of Object.entries(posters)) {
     const at = Math.floor(Date.now() / 1_000);
     const to = (path: string, headers = {}) => postTarget(`${new URL(target.url).origin}${path}`, headers, secret);
     const post = (path: string, headers = {}, text = 'Grüße 🌍') =>
-      poster.post({ target: to(path, headers), id: `evt_${path}`, atS: at + 0.5, body: body(text) });
+      poster.post({ target: to(path, headers), id: `evt_${path}`, atS: at + 0.5, body: body(text), most: 1 });
 
     const statuses = Array.from({ length: 40 }, (_, i) => [200, 204, 302, 410, 503][i % 5] as number);
     const answers = await Promise.all(
@@ -44,7 +45,8 @@ for (const [where, start] of Object.entries(posters)) {
       t.doesNotThrow(() => verifier.verify(got.raw, got.headers as Record<string, string>), 'what comes is signed');
     }
 
-    t.match(await poster.post({ target: postTarget('http://10.0.0.1/', {}, secret), id: 'e', atS: at, body: '{}' }), {
+    const forbidden = postTarget('http://10.0.0.1/', {}, secret);
+    t.match(await poster.post({ target: forbidden, id: 'e', atS: at, body: '{}', most: 1 }), {
       status: null,
       error: 'TARGET_NOT_ALLOWED',
     });
@@ -53,6 +55,45 @@ for (const [where, start] of Object.entries(posters)) {
       { status: null, error: /^UND_ERR|NETWORK/ },
       'no header can be slipped in',
     );
+
+    const held: ServerResponse[] = [];
+    target.answer = (_, response) => {
+      held.push(response);
+      return undefined;
+    };
+    const answer = (status: number) => held.shift()?.writeHead(status).end();
+    const one = to('/200/line');
+    const line = (count: number) =>
+      Array.from({ length: count }, (_, i) =>
+        poster.post({ target: one, id: `evt_${i}`, atS: at, body: body(`${i}`), most: 2 }),
+      );
+    const before = target.got.length;
+    const [first, second, third, fourth] = line(4);
+    await target.count(before + 2);
+    answer(200);
+    t.same(await first, { status: 200, error: null });
+    await target.count(before + 3);
+    t.equal(target.got.at(-1)?.body.data.text, '2', 'the next in line follows a success');
+    answer(503);
+    t.same(await second, { status: 503, error: 'HTTP_503' });
+    t.same(await fourth, { status: null, error: 'CLOSED' }, 'with a failure the line comes back');
+    answer(200);
+    t.same(await third, { status: 200, error: null }, 'and what is under way goes on');
+    const again = line(4);
+    await target.count(before + 5);
+    poster.recall();
+    t.same(
+      await Promise.all(again.slice(2)),
+      [2, 3].map(() => ({ status: null, error: 'CLOSED' })),
+      'also when told',
+    );
+    answer(200);
+    answer(200);
+    t.same(
+      await Promise.all(again.slice(0, 2)),
+      [0, 1].map(() => ({ status: 200, error: null })),
+    );
+    t.equal(target.got.length, before + 5, 'none of them was begun');
 
     let asked = () => {};
     const reached = new Promise<void>((resolve) => {

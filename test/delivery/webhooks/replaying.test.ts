@@ -1,6 +1,7 @@
 import t from 'tap';
-import { type EventData, event } from '../../../schemas/index.ts';
+import type { EventData } from '../../../schemas/index.ts';
 import { DomainError } from '../../../src/commands/index.ts';
+import { erase, tell } from './erasable.ts';
 import { receiver } from './receiver.ts';
 import { actor, type World, webhookWorld } from './world.ts';
 
@@ -157,37 +158,3 @@ t.test('what waits in memory when it is erased is not sent', async (t) => {
   await target.count(3);
   t.same(target.messages, [1, 2, 4]);
 });
-
-/** Things that are told of, and can be erased. */
-async function tell({ node }: World, numbers: readonly number[]): Promise<void> {
-  await node.door.appendAll(
-    numbers.map((template) => ({
-      commitId: crypto.randomUUID(),
-      stream: `template-7-${template}`,
-      expected: -1,
-      events: [
-        event('TemplateCreated', {
-          workspace: 7,
-          template,
-          name: 'secret words',
-          connectorType: 'twilio',
-          content: 'secret words',
-          variables: [],
-        }),
-      ],
-      at: node.door.clock.now(),
-    })),
-  );
-}
-
-/** As the chore that erases does: the event "erased", then the stream. */
-async function erase({ node }: World, template: number): Promise<void> {
-  await node.door.append({
-    commitId: crypto.randomUUID(),
-    stream: `erased-template-7-${template}`,
-    expected: -1,
-    events: [event('TemplateErased', { workspace: 7, template, connectorType: 'twilio' })],
-    at: node.door.clock.now(),
-  });
-  await node.log.erase([`template-7-${template}`]);
-}
