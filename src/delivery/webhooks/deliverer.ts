@@ -22,7 +22,7 @@ const maxUnrecorded = 4_000;
 const erasedForMs = 60_000;
 const troubledMs = 1_000;
 /** What happens is told when the rows show it, and soon. */
-const patience = { lookMs: 5, patienceMs: 20 } as const;
+const patience = { lookMs: 5, patienceMs: 0 } as const;
 /** For what is under way at a stop, and for its recording. */
 const stopGraceMs = 5_000;
 
