@@ -209,8 +209,12 @@ export class Deliverer implements Webhooks {
         holdings.vanished(event.data);
         this.#track(this.#leases.forget(event.data));
         break;
+      case 'WorkspaceChanged':
+        // Switched on again, its webhooks are looked for like all that nobody has.
+        if (event.data.isActive === false) holdings.letGoOf(event.data.workspace);
+        break;
       case 'WorkspaceDeleted':
-        for (const endpoint of [...holdings.of(event.data.workspace)]) holdings.letGo(endpoint);
+        holdings.letGoOf(event.data.workspace);
         break;
       case 'WebhookReplayRequested':
         this.#onReplay(event.data, event.position);

@@ -246,6 +246,11 @@ export class Holdings {
     this.settled(endpoint);
   }
 
+  /** Lets go of all endpoints of a workspace. */
+  letGoOf(workspace: number): void {
+    for (const endpoint of [...this.of(workspace)]) this.letGo(endpoint);
+  }
+
   /** Something of an endpoint ended: one that is let go may be through. */
   settled(endpoint: Endpoint): void {
     const name = nameOf(endpoint);

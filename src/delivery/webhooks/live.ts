@@ -21,7 +21,7 @@ export interface LiveOptions {
   readonly maxCharacters?: number;
   /** There is something new of these workspaces. */
   readonly onRipe: (workspaces: ReadonlySet<number>) => void;
-  /** An event about webhooks themselves, or the end of a workspace. */
+  /** An event about webhooks themselves, or their workspace. */
   readonly onControl: (event: RecordedEvent) => void;
   /** Streams that were erased: what waits of them is not sent. */
   readonly onErased: (streams: ReadonlySet<string>) => void;
@@ -47,6 +47,7 @@ const control: ReadonlySet<EventType> = new Set<EventType>([
   'WebhookReplayRequested',
   'WebhookReplayFinished',
   'WebhookDeliveryRedriven',
+  'WorkspaceChanged',
   'WorkspaceDeleted',
 ]);
 
