@@ -1,8 +1,8 @@
-import type { EventData, RecordedEvent } from '../../../schemas/index.ts';
 import { maxFailures } from '../../commands/index.ts';
 import { sleep } from '../../platform/clock.ts';
 import { Reached } from '../reached.ts';
 import { Slots } from '../slots.ts';
+import { Control } from './control.ts';
 import type { Delivery, Endpoint } from './endpoint.ts';
 import { Filler } from './filler.ts';
 import { Holdings } from './holdings.ts';
@@ -14,7 +14,6 @@ import { type Ended, type Outcome, WebhookRecorder } from './recorder.ts';
 import { Scanner } from './scanner.ts';
 import { defaultWebhookSchedule, retryAt, type WebhookSchedule } from './schedule.ts';
 import type { WebhookAnswer } from './sender.ts';
-import { Track } from './track.ts';
 
 /** Ends that may wait to be recorded before nothing more is begun. */
 const maxUnrecorded = 4_000;
@@ -36,6 +35,7 @@ export class Deliverer implements Webhooks {
   readonly #reached: Reached;
   readonly #leases: WebhookLeases;
   readonly #holdings: Holdings;
+  readonly #control: Control;
   readonly #live: Live;
   readonly #scanner: Scanner;
   readonly #filler: Filler;
@@ -69,7 +69,7 @@ export class Deliverer implements Webhooks {
       group,
       onTrouble,
       onRipe: (workspaces) => this.#onRipe(workspaces),
-      onControl: (event) => this.#onControl(event),
+      onControl: (event) => this.#control.hear(event),
       onErased: (streams) => this.#onErased(streams),
     });
     this.#scanner = new Scanner({ history, dialect, reached: this.#reached, signal, onTrouble });
@@ -104,6 +104,12 @@ export class Deliverer implements Webhooks {
       onOpen: (endpoint) => this.#onOpen(endpoint),
       onClosing: () => this.#poster.recall(),
       onTrouble,
+    });
+    this.#control = new Control({
+      holdings: this.#holdings,
+      leases: this.#leases,
+      onNews: (endpoint) => this.#pump(endpoint),
+      track: (work) => this.#track(work),
     });
     const begun = this.#begin();
     this.ready = begun.then(() => {});
@@ -190,61 +196,6 @@ export class Deliverer implements Webhooks {
     for (const endpoint of this.#holdings.all)
       for (const delivery of endpoint.forget(streams)) this.#recordErased(endpoint, delivery);
     this.#poster.recall();
-  }
-
-  #onControl(event: RecordedEvent): void {
-    const holdings = this.#holdings;
-    switch (event.type) {
-      case 'WebhookCreated':
-      case 'WebhookActivated':
-        holdings.appeared(event.data);
-        break;
-      case 'WebhookChanged':
-        this.#track(holdings.changed(event.data));
-        break;
-      case 'WebhookDeactivated':
-        holdings.vanished(event.data);
-        break;
-      case 'WebhookDeleted':
-        holdings.vanished(event.data);
-        this.#track(this.#leases.forget(event.data));
-        break;
-      case 'WorkspaceChanged':
-        // Switched on again, its webhooks are looked for like all that nobody has.
-        if (event.data.isActive === false) holdings.letGoOf(event.data.workspace);
-        break;
-      case 'WorkspaceDeleted':
-        holdings.letGoOf(event.data.workspace);
-        break;
-      case 'WebhookReplayRequested':
-        this.#onReplay(event.data, event.position);
-        break;
-      case 'WebhookDeliveryRedriven':
-        this.#onRedriven(event.data, event.position);
-    }
-  }
-
-  #onReplay(data: EventData<'WebhookReplayRequested'>, position: bigint): void {
-    const endpoint = this.#holdings.get(data);
-    if (!endpoint) this.#holdings.heard(data);
-    // Taken up just now, with this replay.
-    if (!endpoint || endpoint.replays.has(data.replay)) return;
-    const { replay, from, since, until } = data;
-    endpoint.replays.add(replay);
-    endpoint.tracks.push(new Track({ replay, upTo: BigInt(from ?? 0), beyond: [], endsAt: position, since, until }));
-    this.#pump(endpoint);
-  }
-
-  #onRedriven(data: EventData<'WebhookDeliveryRedriven'>, position: bigint): void {
-    const endpoint = this.#holdings.get(data);
-    if (!endpoint) {
-      this.#holdings.heard(data);
-      return;
-    }
-    endpoint.open++;
-    endpoint.dirty = true;
-    if (position > endpoint.recordedTo) endpoint.recordedTo = position;
-    this.#pump(endpoint);
   }
 
   #onOpen(endpoint: Endpoint): void {

@@ -1,8 +1,9 @@
-import type { EventType, RecordedEvent } from '../../../schemas/index.ts';
+import type { RecordedEvent } from '../../../schemas/index.ts';
 import { erasedStreams } from '../../commands/index.ts';
 import type { Feed, FeedBatch, History } from '../../feed/feed.ts';
 import { type Clock, sleep } from '../../platform/clock.ts';
 import type { Reached } from '../reached.ts';
+import { controlEvents } from './control.ts';
 import type { WebhookDialect } from './dialect.ts';
 import { type Ripe, ripen, workspaceOf } from './ripe.ts';
 
@@ -37,19 +38,6 @@ interface Ring {
   /** Of `events`, the first that is still there. */
   first: number;
 }
-
-const control: ReadonlySet<EventType> = new Set<EventType>([
-  'WebhookCreated',
-  'WebhookChanged',
-  'WebhookActivated',
-  'WebhookDeactivated',
-  'WebhookDeleted',
-  'WebhookReplayRequested',
-  'WebhookReplayFinished',
-  'WebhookDeliveryRedriven',
-  'WorkspaceChanged',
-  'WorkspaceDeleted',
-]);
 
 const pageEvents = 1_000;
 const pollMs = 1_000;
@@ -146,7 +134,7 @@ export class Live {
 
   #isNews({ events }: FeedBatch): boolean {
     const { eventTypes } = this.#options.dialect;
-    return events.some(({ type }) => eventTypes.has(type) || control.has(type) || type.endsWith('Erased'));
+    return events.some(({ type }) => eventTypes.has(type) || controlEvents.has(type) || type.endsWith('Erased'));
   }
 
   async #poll(): Promise<void> {
@@ -192,7 +180,7 @@ export class Live {
     for (const event of events) {
       const { type } = event;
       if (dialect.eventTypes.has(type) && this.#rings.has(workspaceOf(event) ?? -1)) told.push(event);
-      if (control.has(type)) controls.push(event);
+      if (controlEvents.has(type)) controls.push(event);
       else if (type.endsWith('Erased')) gone.push(...erasedStreams(event));
     }
     this.#erase(gone);
