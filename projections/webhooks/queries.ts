@@ -211,11 +211,10 @@ export interface WebhookRef {
   readonly webhook: number;
 }
 
-/** Every webhook that is active, of workspaces that are. */
+/** Every webhook that is active. */
 export async function activeWebhooks(db: Queryable): Promise<WebhookRef[]> {
   const { rows } = await db.query<WebhookRef>({
-    text: `SELECT workspace, webhook FROM webhooks h WHERE is_active AND ${living('h.workspace')}
-      AND NOT EXISTS (SELECT FROM workspaces off WHERE off.workspace = h.workspace AND NOT off.is_active)`,
+    text: `SELECT workspace, webhook FROM webhooks h WHERE is_active AND ${living('h.workspace')}`,
   });
   return rows;
 }

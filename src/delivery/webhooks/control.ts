@@ -23,11 +23,10 @@ export const controlEvents: ReadonlySet<EventType> = new Set<EventType>([
   'WebhookDeleted',
   'WebhookReplayRequested',
   'WebhookDeliveryRedriven',
-  'WorkspaceChanged',
   'WorkspaceDeleted',
 ]);
 
-/** What the log tells about webhooks themselves, and about their workspaces: what is delivered to, and what once more. */
+/** What the log tells about webhooks themselves, and of the end of their workspaces: what is delivered to, and what once more. */
 export class Control {
   readonly #options: ControlOptions;
 
@@ -52,10 +51,6 @@ export class Control {
       case 'WebhookDeleted':
         holdings.vanished(event.data);
         track(leases.forget(event.data));
-        break;
-      case 'WorkspaceChanged':
-        // Switched on again, its webhooks are looked for like all that nobody has.
-        if (event.data.isActive === false) holdings.letGoOf(event.data.workspace);
         break;
       case 'WorkspaceDeleted':
         holdings.letGoOf(event.data.workspace);

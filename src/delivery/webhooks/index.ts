@@ -12,7 +12,7 @@
  *   sent again, unless a replay asks for it.
  * - First attempts begin in the order of the log, several at once. A failed one is tried again by `schedule.ts`. While a
  *   webhook is switched off, by its owner or for its failures, nothing is lost: deliveries that are open get all attempts anew
- *   when it is made active, and what happened meanwhile follows. While its workspace is, nothing is sent either.
+ *   when it is made active, and what happened meanwhile follows.
  * - A webhook is sent what its settings ask for when the event is taken up, which after a long absence is later than the event.
  * - An endpoint that is slow or away holds up no other: each has its own bounded share of the attempts under way, those that
  *   do not answer well have half of them together, and after some failures in a row only one attempt is made at a time, with

@@ -22,7 +22,7 @@ export interface LiveOptions {
   readonly maxCharacters?: number;
   /** There is something new of these workspaces. */
   readonly onRipe: (workspaces: ReadonlySet<number>) => void;
-  /** An event about webhooks themselves, or their workspace. */
+  /** An event about webhooks themselves, or the end of a workspace. */
   readonly onControl: (event: RecordedEvent) => void;
   /** Streams that were erased: what waits of them is not sent. */
   readonly onErased: (streams: ReadonlySet<string>) => void;

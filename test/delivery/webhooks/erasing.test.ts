@@ -1,6 +1,4 @@
 import t, { type Test } from 'tap';
-import { activeWebhooks } from '../../../projections/webhooks/queries.ts';
-import { event } from '../../../schemas/index.ts';
 import { ErasureCommands } from '../../../src/commands/index.ts';
 import { startChores } from '../../../src/delivery/chores/index.ts';
 import { consumerPool } from '../../../src/feed/checkpoint.ts';
@@ -73,39 +71,4 @@ t.test('with its workspace', async (t) => {
   chores(t, world);
   await world.journal.untilCount('WebhookErased', 1);
   t.equal(target.got.length, before, 'nothing is sent for a workspace that is gone');
-});
-
-t.test('of a workspace that is switched off nothing is told; it follows when it is on again', async (t) => {
-  const world = await webhookWorld(t);
-  const target = await receiver(t);
-  const other = await receiver(t);
-  const { workspace } = await world.node.workspaces.openProject(actor, { name: 'Shop', description: null });
-  await world.hook(target.url, { workspace });
-  await world.hook(other.url, { workspace: 8 });
-  const webhooks = world.node.deliver();
-  await webhooks.ready;
-  await world.post(1, { workspace });
-  await target.count(1);
-  const turn = async (isActive: boolean) => {
-    const stream = `workspace-${workspace}`;
-    const { revision } = await world.node.log.read(stream);
-    await world.node.door.append({
-      commitId: crypto.randomUUID(),
-      stream,
-      expected: revision,
-      events: [event('WorkspaceChanged', { workspace, isActive })],
-      at: world.node.door.clock.now(),
-    });
-    await world.projected();
-  };
-  await turn(false);
-  while (webhooks.depths().webhooks > 1) await new Promise((resolve) => setTimeout(resolve, 5));
-  await world.post(3, { workspace });
-  await world.post(1, { workspace: 8 });
-  await other.count(1);
-  t.same(await activeWebhooks(world.read), [{ workspace: 8, webhook: 1 }], 'nobody takes it up');
-  t.equal(target.got.length, 1);
-  await turn(true);
-  await target.count(4);
-  t.equal(new Set(target.messages).size, 4);
 });

@@ -158,3 +158,30 @@ t.test('what waits in memory when it is erased is not sent', async (t) => {
   await target.count(3);
   t.same(target.messages, [1, 2, 4]);
 });
+
+t.test('what failed and waits in memory is not sent once it is erased, however long it waits', async (t) => {
+  const world = await webhookWorld(t);
+  const target = await receiver(t, () => 500);
+  await world.hook(target.url);
+  await world.node.deliver({ concurrencyPerWebhook: 1 }).ready;
+  await tell(world, [1, 2]);
+  const recorded = (wanted: (data: EventData<'WebhookAttemptsRecorded'>) => boolean) =>
+    world.journal.until((events) => events.some((e) => e.type === 'WebhookAttemptsRecorded' && wanted(e.data)));
+  await recorded(({ failed }) => failed.some(({ stream }) => stream === 'template-7-2'));
+  let release = () => {};
+  target.answer = (_, response) => {
+    release = () => response.writeHead(200).end();
+    return undefined;
+  };
+  world.clock.move(31_000);
+  await target.count(3);
+  const [under, waits] = target.messages.at(-1) === 1 ? [1, 2] : [2, 1];
+  await erase(world, waits as number);
+  await recorded(({ ended }) => ended.some(({ outcome }) => outcome === 'erased'));
+  world.clock.move(90_000);
+  target.answer = () => 200;
+  release();
+  await tell(world, [3]);
+  await target.until(() => target.messages.includes(3));
+  t.same(target.messages.slice(2), [under, 3]);
+});
