@@ -22,7 +22,13 @@ t.test('trouble once: the next attempt is taken, as the second', async (t) => {
 t.test('always 5xx: three attempts, then it failed', async (t) => {
   const world = await deliveryWorld(t);
   const outcomes: string[] = [];
-  world.node.deliver({ onOutcome: (type, outcome) => outcomes.push(`${type} ${outcome}`) });
+  const over = Promise.withResolvers<void>();
+  world.node.deliver({
+    onOutcome(type, outcome) {
+      outcomes.push(`${type} ${outcome}`);
+      if (outcome === 'failed') over.resolve();
+    },
+  });
   const project = await makeProject(world.node, 'telegram');
   const [dispatch = ''] = await project.send('1550100006');
   await world.journal.untilOf(dispatch, 'DispatchFailed');
@@ -32,6 +38,8 @@ t.test('always 5xx: three attempts, then it failed', async (t) => {
     [1, 2],
   );
   t.match(world.journal.events.at(-1)?.data, { attempt: 3 });
+  // Told of once it stands in the log, where the journal may see it sooner.
+  await over.promise;
   t.same(outcomes, ['telegram retried', 'telegram retried', 'telegram failed']);
 });
 

@@ -44,10 +44,11 @@ const firstLimit = 1;
 /** An attempt that takes longer makes its endpoint suspect. */
 const slowMs = 1_000;
 /**
- * What may stand in line at the poster: for each attempt that may be under way so many, and no more than is answered in that
- * time. Whoever prepares deliveries works for tens of milliseconds at once: meanwhile connections go on with what stands in line.
+ * What may stand in line at the poster: for each attempt that may be under way so many, no more than is answered in that time,
+ * and with all that is under way so many characters. Whoever prepares deliveries works for tens of milliseconds at once:
+ * meanwhile connections go on with what stands in line.
  */
-const line = { share: 8, answeredInMs: 100 } as const;
+const line = { share: 8, answeredInMs: 100, characters: 1024 * 1024 } as const;
 /** What may wait in one track: for an endpoint that answers, and for any other. */
 const rooms = {
   proven: { events: 2_000, characters: 4 * 1024 * 1024 },
@@ -83,6 +84,7 @@ export class Endpoint implements SlotTaker {
   /** Handed to the poster, and of these those that stand in line there: they have no slot. */
   inFlight = 0;
   inLine = 0;
+  #charactersOut = 0;
   /** Deliveries that failed before: those here, and those whose record the rows may not show yet. */
   readonly retries: Delivery[] = [];
   readonly busy = new Map<string, bigint | null>();
@@ -187,7 +189,8 @@ export class Endpoint implements SlotTaker {
       this.#isQuick &&
       this.trust === 'proven' &&
       this.#limit === this.#most &&
-      this.inLine < this.#most * line.share
+      this.inLine < this.#most * line.share &&
+      this.#charactersOut < line.characters
     );
   }
 
@@ -219,6 +222,7 @@ export class Endpoint implements SlotTaker {
   #begun(delivery: Delivery, now: number): Delivery {
     this.inFlight++;
     this.unrecorded++;
+    this.#charactersOut += delivery.ripe.head.length;
     this.#startedAt.set(delivery, now);
     return delivery;
   }
@@ -260,6 +264,7 @@ export class Endpoint implements SlotTaker {
 
   #ended(delivery: Delivery): void {
     this.inFlight--;
+    this.#charactersOut -= delivery.ripe.head.length;
     this.#startedAt.delete(delivery);
   }
 

@@ -1,9 +1,10 @@
 /** What stands in line at the poster: handed over, and not begun. */
 import type { ServerResponse } from 'node:http';
 import t from 'tap';
+import type { Poster } from '../../../src/delivery/webhooks/poster.ts';
 import { erase, tell } from './erasable.ts';
 import { type Receiver, receiver } from './receiver.ts';
-import { actor, type World, webhookWorld } from './world.ts';
+import { actor, type Node, type World, webhookWorld } from './world.ts';
 
 /** Lets a receiver answer quickly up to a message, and answers it and what follows when told. */
 function holdFrom(target: Receiver, message: number): (status: number) => void {
@@ -19,6 +20,11 @@ function holdFrom(target: Receiver, message: number): (status: number) => void {
   };
 }
 
+/** A node for which no time passes while it waits for an answer: each is as quick as can be, however busy the machine. */
+function quickNode(world: World): Promise<Node> {
+  return world.openNode({ now: () => world.clock.now(), monotonicMs: () => 0 });
+}
+
 function settledBeyond({ journal }: World): Promise<void> {
   return journal.until((events) =>
     events.some((e) => e.type === 'WebhookAttemptsRecorded' && e.data.settled.some(({ beyond }) => beyond.length > 0)),
@@ -31,7 +37,8 @@ t.test('a failure sends it back: nothing is lost, and nothing sent twice', async
   await world.hook(target.url);
   const release = holdFrom(target, 40);
   const numbers = await world.post(300);
-  const webhooks = world.node.deliver({ concurrencyPerWebhook: 2 });
+  const node = await quickNode(world);
+  const webhooks = node.deliver({ concurrencyPerWebhook: 2 });
   await webhooks.ready;
   await target.count(41);
   t.match(webhooks.depths(), { inFlight: 2 }, 'what stands in line is not under way');
@@ -55,7 +62,8 @@ t.test('what is erased there is not sent', async (t) => {
   const target = await receiver(t);
   await world.hook(target.url);
   const release = holdFrom(target, 3);
-  await world.node.deliver({ concurrencyPerWebhook: 1 }).ready;
+  const node = await quickNode(world);
+  await node.deliver({ concurrencyPerWebhook: 1 }).ready;
   await tell(world, [1, 2, 3, 4, 5, 6]);
   await target.count(3);
   await erase(world, 5);
@@ -70,7 +78,8 @@ t.test('a webhook that is switched off gets nothing of it, and all of it when it
   const target = await receiver(t);
   const { webhook } = await world.hook(target.url);
   const release = holdFrom(target, 3);
-  const webhooks = world.node.deliver({ concurrencyPerWebhook: 1 });
+  const node = await quickNode(world);
+  const webhooks = node.deliver({ concurrencyPerWebhook: 1 });
   await webhooks.ready;
   const numbers = await world.post(6);
   await target.count(3);
@@ -86,4 +95,39 @@ t.test('a webhook that is switched off gets nothing of it, and all of it when it
   await world.node.commands.changeWebhook(actor, 7, webhook, { isActive: true });
   await target.count(6);
   t.same(target.messages, numbers);
+});
+
+t.test('it is bounded, in number and in characters', async (t) => {
+  for (const { characters, most } of [
+    { characters: 10, most: 2 + 2 * 8 },
+    { characters: 200_000, most: 6 },
+  ]) {
+    const world = await webhookWorld(t);
+    const target = await receiver(t);
+    await world.hook(target.url);
+    const release = holdFrom(target, 3);
+    let handed = 0;
+    let mostHanded = 0;
+    const counting = (poster: Poster): Poster => ({
+      recall: () => poster.recall(),
+      close: () => poster.close(),
+      post(post) {
+        mostHanded = Math.max(mostHanded, ++handed);
+        return poster.post(post).finally(() => handed--);
+      },
+    });
+    const node = await quickNode(world);
+    const { poster } = node.options;
+    const webhooks = node.deliver({ concurrencyPerWebhook: 2, poster: (ms) => counting(poster(ms)) });
+    await webhooks.ready;
+    const numbers = await world.post(40, { text: 'x'.repeat(characters) });
+    await target.count(4);
+    release(200);
+    await target.count(40);
+    t.same(
+      target.messages.sort((a, b) => a - b),
+      numbers,
+    );
+    t.equal(mostHanded, most, `${characters} characters each`);
+  }
 });
