@@ -61,8 +61,8 @@ export class Attempts {
   }
 
   /**
-   * `verify` reads the dispatch's stream first: for one that another attempt may have been made at. `isOurs` is asked right
-   * before it leaves: a process that was frozen, or waited, on the way there may have lost it to another.
+   * `verify` reads the dispatch's stream first: for one that another attempt may have been made at. `isOurs` is asked after that,
+   * and once more right before it leaves: a process that was frozen, or waited, on the way there may have lost it to another.
    */
   async run(row: PendingDispatch, verify: boolean, isOurs: () => boolean): Promise<AttemptEnd> {
     const { trace } = this.#options;
@@ -90,7 +90,13 @@ export class Attempts {
     if (tooOld) return record(tooOld, null);
     if (typeof connector === 'string') return record({ command: 'RecordFailed', error: connector }, null);
     const credentials = this.#open(connector);
-    const result = await this.#send(row, connector, credentials);
+    let left = true;
+    const mayLeave = () => {
+      left = isOurs();
+      return left;
+    };
+    const result = await this.#send(row, connector, credentials, mayLeave);
+    if (!left) return { end: 'nothing' };
     return record(afterAttempt(row, result, schedule, clock.now(), random), result);
   }
 
@@ -132,13 +138,19 @@ export class Attempts {
     return credentials;
   }
 
-  async #send(row: PendingDispatch, connector: ConnectorState, credentials: Credentials): Promise<SendResult> {
+  async #send(
+    row: PendingDispatch,
+    connector: ConnectorState,
+    credentials: Credentials,
+    mayLeave: () => boolean,
+  ): Promise<SendResult> {
     const { providers, schedule, statusCallback } = this.#options;
     const callback = statusCallback?.(row.dispatch, row.workspace, row.connector);
     const outgoing: OutgoingDispatch = {
       dispatchId: row.dispatch,
       to: row.to,
       text: row.text,
+      mayLeave,
       ...(callback !== undefined && { statusCallback: callback }),
     };
     try {

@@ -32,6 +32,11 @@ export interface HttpCall {
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Buffer;
   readonly timeoutMs: number;
+  /**
+   * Asked right before the first byte leaves, which may be long after the call: a connection is made or awaited, or the process
+   * stood still. False ends the call as `withdrawn`.
+   */
+  readonly mayLeave?: () => boolean;
 }
 
 /** The other side answered, with whatever status. */
@@ -48,8 +53,11 @@ export interface HttpAnswer {
 /** There was no whole answer. */
 export interface HttpFailure {
   readonly kind: 'failure';
-  /** `unsendable`: the call itself is not valid HTTP (a line break in a header); `closed`: this client was closed. */
-  readonly reason: 'timeout' | 'network' | 'unsendable' | 'closed';
+  /**
+   * `unsendable`: the call itself is not valid HTTP (a line break in a header); `closed`: this client was closed; `withdrawn`:
+   * nothing was sent, as the caller did not want it any more.
+   */
+  readonly reason: 'timeout' | 'network' | 'unsendable' | 'closed' | 'withdrawn';
   /** Text for people, without the address. */
   readonly message: string;
 }
@@ -85,7 +93,7 @@ export function httpClient(options: HttpClientOptions): HttpClient {
   return {
     call(call) {
       return new Promise<HttpOutcome>((resolve) => {
-        const attempt = new Attempt(maxResponseBytes, call.timeoutMs, resolve);
+        const attempt = new Attempt(maxResponseBytes, call, resolve);
         try {
           pool.dispatch(
             {
@@ -117,9 +125,11 @@ class Attempt implements Dispatcher.DispatchHandler {
   #chunks: Buffer[] = [];
   #bytes = 0;
   #maxBytes: number;
+  readonly #mayLeave: HttpCall['mayLeave'];
 
-  constructor(maxBytes: number, timeoutMs: number, resolve: (outcome: HttpOutcome) => void) {
+  constructor(maxBytes: number, { timeoutMs, mayLeave }: HttpCall, resolve: (outcome: HttpOutcome) => void) {
     this.#maxBytes = maxBytes;
+    this.#mayLeave = mayLeave;
     this.#resolve = resolve;
     this.#timer = setTimeout(() => {
       this.#settle({ kind: 'failure', reason: 'timeout', message: `no answer within ${timeoutMs} ms` });
@@ -131,6 +141,10 @@ class Attempt implements Dispatcher.DispatchHandler {
     this.#controller = controller;
     // Its time ran out while it waited for a connection: it must not go out now.
     if (this.#resolve === null) controller.abort(new Error('timeout'));
+    else if (this.#mayLeave?.() === false) {
+      this.#settle({ kind: 'failure', reason: 'withdrawn', message: 'not sent' });
+      controller.abort(new Error('withdrawn'));
+    }
   }
 
   onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: HttpAnswer['headers']): void {

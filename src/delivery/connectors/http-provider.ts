@@ -75,7 +75,9 @@ export function httpProvider(options: HttpProviderOptions, facts: ProviderFacts)
     async send(credentials, dispatch, timeoutMs) {
       const unusable = unusableCredential(facts, credentials);
       if (unusable !== undefined) return { outcome: 'rejected', error: unusable };
-      const ending = await client.call({ ...facts.sendCall(credentials, dispatch), timeoutMs });
+      const { mayLeave } = dispatch;
+      const call = { ...facts.sendCall(credentials, dispatch), timeoutMs, ...(mayLeave && { mayLeave }) };
+      const ending = await client.call(call);
       if (ending.kind === 'failure') return failedSend(facts, ending);
       return readSend(facts, credentials, ending);
     },

@@ -8,6 +8,8 @@ export interface OutgoingDispatch {
   readonly text: string;
   /** Address for the provider's status callbacks, for providers that take one per message (Twilio). */
   readonly statusCallback?: string;
+  /** Asked right before it leaves; when false, nothing is sent, and the result means nothing. */
+  readonly mayLeave?: () => boolean;
 }
 
 /** How one attempt ended. */
