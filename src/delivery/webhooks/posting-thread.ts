@@ -17,6 +17,7 @@ export interface PostingThreadOptions {
 
 /** Of each post its number, the place of its target, its id, its time in seconds, its body and how many may be under way. */
 export type PostFields = [number: number, place: number, id: string, atS: number, body: string, most: number];
+/** Its length. */
 export const postWidth = 6;
 /** What the thread is told. */
 export type ToPostingThread =

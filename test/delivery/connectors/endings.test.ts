@@ -370,8 +370,11 @@ t.test('what may not leave any more when its turn comes is not sent', async (t) 
   const { server, all } = await world(t, (_request, response) => reply(response, 200, {}));
   for (const type of types) {
     let asked = 0;
-    const withdrawn = { ...dispatch, mayLeave: () => ++asked === 0 };
-    await all[type].send(credentials[type], withdrawn, TIMEOUT_MS);
+    const mayLeave = () => {
+      asked++;
+      return false;
+    };
+    await all[type].send(credentials[type], { ...dispatch, mayLeave }, TIMEOUT_MS);
     t.equal(asked, 1, `${type}: asked once`);
     await all[type].send(credentials[type], { ...dispatch, mayLeave: () => true }, TIMEOUT_MS);
   }
