@@ -15,8 +15,18 @@ export interface ListQuery {
 }
 
 /**
+ * How many there are in all, of a page that shows some of them and of what was counted at another moment: never fewer than are
+ * shown, and where the page is the last, as many as it ends with.
+ */
+export function totalOf(shown: number, counted: number, page?: Page): number {
+  const { offset, limit } = page ?? { offset: 0, limit: Number.POSITIVE_INFINITY };
+  if (shown === 0 && offset > 0) return Math.min(counted, offset);
+  return shown < limit ? offset + shown : Math.max(counted, offset + shown);
+}
+
+/**
  * One page of what there is, all of it without a page, and how many there are in all. Two statements side by side, so that
- * neither waits for the other: a row that comes meanwhile may be in one and not in the other.
+ * neither waits for the other.
  */
 export async function listed<T extends QueryResultRow>(
   db: Queryable,
@@ -31,5 +41,5 @@ export async function listed<T extends QueryResultRow>(
     }),
     db.query<{ count: number }>({ text: `SELECT count(*)::int AS count ${counted}`, values: [...values] }),
   ]);
-  return { items: rows, total: total.rows[0]?.count ?? 0 };
+  return { items: rows, total: totalOf(rows.length, total.rows[0]?.count ?? 0, page) };
 }

@@ -3,6 +3,7 @@
  * what is due in `due.ts`. Erased dispatches and those of deleted workspaces are in no answer but roll-ups.
  */
 import type { ConnectorType } from '../connectors/queries.ts';
+import { totalOf } from '../listed.ts';
 import type { AccountRef, Listed, Page, Queryable } from '../projection.ts';
 import { living, ms } from '../sql.ts';
 import { countStatuses, type Range } from './counts.ts';
@@ -105,7 +106,7 @@ export async function listDispatches(db: Queryable, filter: DispatchFilter & Pag
       ORDER BY d.created_at DESC, d.dispatch DESC LIMIT $6 OFFSET $7`,
     values: [workspace, from, to, status ?? null, connectorType ?? null, limit, offset],
   });
-  return { items: rows, total };
+  return { items: rows, total: totalOf(rows.length, total, filter) };
 }
 
 /**

@@ -4,6 +4,7 @@
  *
  * Messages are listed in the order of their numbers, which is that of the log.
  */
+import { totalOf } from '../listed.ts';
 import type { Listed, Page, Queryable } from '../projection.ts';
 import { containing, living, senderLives } from '../sql.ts';
 import { columns, type MessageView, nameJoins, seenRooms, shown, type Viewer } from './view.ts';
@@ -186,5 +187,5 @@ function countByRoom(filter: MessageFilter): string {
 /** The messages that match and how many there are in all. */
 export async function listMessages(db: Queryable, filter: MessageFilter, page?: Page): Promise<Listed<MessageView>> {
   const [items, total] = await Promise.all([messagesOf(db, filter, page), countMessages(db, filter)]);
-  return { items, total };
+  return { items, total: totalOf(items.length, total, page) };
 }

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import { countMessages, listMessages, messagesOf, watermarksOf } from '../../../projections/messages/queries.ts';
+import { listMessages, watermarksOf } from '../../../projections/messages/queries.ts';
 import { DomainError } from '../../commands/index.ts';
 import { type Context, known, orNotFound } from './context.ts';
 import { callerOf } from './credentials.ts';
@@ -47,7 +47,7 @@ export function roomMessageRoutes(app: FastifyInstance, context: Context, render
       const before = end === undefined ? undefined : known(spelling.readMessage(workspace, end), 'Message');
       await waitForRows(freshness, caller, reply);
       const filter = { workspace, viewer, rooms: [room], ...(before !== undefined && { before }) };
-      const [items, total] = await Promise.all([messagesOf(db, filter, { limit, offset }), countMessages(db, filter)]);
+      const { items, total } = await listMessages(db, filter, { limit, offset });
       const list = render.list(
         items.toReversed().map((view) => render.message(view)),
         { page: Math.floor(offset / limit) + 1, size: limit },
