@@ -6,6 +6,7 @@
  */
 import { totalOf } from '../listed.ts';
 import type { Listed, Page, Queryable } from '../projection.ts';
+import { calledNow } from '../rooms/members.ts';
 import { containing, living, senderLives } from '../sql.ts';
 import { columns, type MessageView, nameJoins, seenRooms, shown, type Viewer } from './view.ts';
 
@@ -33,6 +34,35 @@ export async function messagesByNumber(
     values: [workspace, messages],
   });
   return rows;
+}
+
+/** An account that posted messages, and what it was called then; the names that it gave with them stand in their events. */
+export type Poster = Pick<MessageView, 'sender' | 'senderName' | 'senderDeleted'>;
+
+/**
+ * Of messages that were posted, those that are there still, and who posted each: what their events do not say themselves. Rows
+ * of messages are not read out, and a name is looked up once.
+ */
+export async function postersOf(
+  db: Queryable,
+  workspace: number,
+  messages: readonly number[],
+): Promise<Map<number, Poster>> {
+  const { rows } = await db.query<Poster & { messages: number[] }>({
+    name: 'messages-posters',
+    text: `SELECT m.messages, m.sender, ${calledNow('n')} AS "senderName", coalesce(who.deleted, false) AS "senderDeleted"
+      FROM (
+        SELECT m.workspace, m.sender, m.profile_revision, array_agg(m.message) AS messages
+          FROM messages m JOIN rooms r USING (workspace, room)
+          WHERE m.workspace = $1 AND m.message = ANY ($2::int[]) AND NOT m.deleted AND NOT r.erasing AND ${senderLives('$1')}
+            AND ${living('$1')}
+          GROUP BY m.workspace, m.sender, m.profile_revision
+      ) m ${nameJoins}`,
+    values: [workspace, messages],
+  });
+  const posters = new Map<number, Poster>();
+  for (const { messages: own, ...poster } of rows) for (const message of own) posters.set(message, poster);
+  return posters;
 }
 
 /** One message, a tombstone too, or null. With a viewer, null also when that one is not shown it. */

@@ -1,6 +1,6 @@
 /** How what is known is shown (sheet, sections 6 to 9): from what was just written, or from rows. */
 import type { AccountView } from '../../../projections/accounts/queries.ts';
-import type { MessageView } from '../../../projections/messages/queries.ts';
+import type { MessageView, Poster } from '../../../projections/messages/queries.ts';
 import type { MemberView, RoomKind, RoomView } from '../../../projections/rooms/queries.ts';
 import {
   type AccountState,
@@ -42,6 +42,9 @@ export function nameOf({ displayName, givenName, familyName, username }: Profile
   const whole = [givenName, familyName].filter((part) => part).join(' ');
   return displayName ?? (whole === '' ? username : whole);
 }
+
+/** What is shown of a message that was just written. */
+type Written = Omit<MessageState, 'exists' | 'deletedFor' | 'profileRevision'>;
 
 /** What rendering needs; every context has it. */
 export interface Shown {
@@ -187,7 +190,7 @@ export class Renderer {
   }
 
   /** A message as it was just written; `senderName` as its rows will have it. */
-  writtenMessage(state: MessageState, senderName: string | null, senderDeleted = false) {
+  writtenMessage(state: Written, senderName: string | null, senderDeleted = false) {
     const { body } = state;
     return this.message({
       ...state,
@@ -214,7 +217,7 @@ export function unnamed(account: number): string | null {
 }
 
 /** The name that is shown with a message. */
-export function senderNameOf({ senderName, senderDeleted, sender }: MessageView): string | null {
+export function senderNameOf({ senderName, senderDeleted, sender }: Poster): string | null {
   return senderName ?? (senderDeleted ? deletedUser : unnamed(sender));
 }
 

@@ -1,6 +1,6 @@
 /** What happens in rooms, as frames (sheet, section 12): from events of the log, and from what rows tell of the past. */
 import type { HappenedItem, NotificationShown, roomHistory } from '../../../projections/history.ts';
-import { messagesByNumber } from '../../../projections/messages/queries.ts';
+import { postersOf } from '../../../projections/messages/queries.ts';
 import { DomainError, type MessageBody, SERVICE_ACCOUNT } from '../../commands/index.ts';
 import type { FramePositions, Session, SocketDialect, Variant } from '../../gateway/index.ts';
 import { BoundedMap } from '../../platform/bounded-map.ts';
@@ -94,15 +94,12 @@ export class SocketEvents {
   async #notePast(events: readonly Posted[]): Promise<void> {
     const byWorkspace = Map.groupBy(events, ({ data }) => data.workspace);
     for (const [workspace, some] of byWorkspace) {
-      const views = await messagesByNumber(
-        this.#context.options.db,
-        workspace,
-        some.map(({ data }) => data.message),
-      );
-      const names = new Map(views.map((view) => [view.message, senderNameOf(view)]));
+      const numbers = some.map(({ data }) => data.message);
+      const posters = await postersOf(this.#context.options.db, workspace, numbers);
       for (const event of some) {
         const { message, sender } = event.data;
-        this.#note(event, names.get(message) ?? (await nameNow(this.#context, workspace, sender)));
+        const poster = posters.get(message);
+        this.#note(event, poster ? senderNameOf(poster) : await nameNow(this.#context, workspace, sender));
       }
     }
   }

@@ -4,7 +4,7 @@
  * is told once its content is erased, by the event that stays for ever, so that nobody who was away misses it.
  */
 import { accountsByNumber } from '../../../projections/accounts/queries.ts';
-import { type MessageView, messagesByNumber } from '../../../projections/messages/queries.ts';
+import { type MessageView, messagesByNumber, type Poster, postersOf } from '../../../projections/messages/queries.ts';
 import {
   type MemberView,
   membershipsByNumber,
@@ -66,6 +66,8 @@ const eventTypes = [
 
 /** What rows say of a workspace's events. */
 interface Rows {
+  /** Of messages that were posted and are there still. */
+  readonly posters: ReadonlyMap<number, Poster>;
   readonly messages: ReadonlyMap<number, MessageView>;
   readonly members: ReadonlyMap<string, MemberView>;
   readonly rooms: ReadonlyMap<number, RoomView>;
@@ -120,12 +122,14 @@ class WebhookEvents {
   async #rowsOf(workspace: number, events: readonly RecordedEvent[]): Promise<Rows> {
     const { db, clock, config } = this.#options;
     const inactivity = { nowMs: clock.now(), inactiveAfterMs: config.inactiveAfterMs };
-    const messages = events.flatMap(messagesIn);
+    const posted = events.flatMap((event) => (isPosted(event) ? [event.data.message] : []));
+    const messages = events.flatMap((event) => (isPosted(event) ? [] : messagesIn(event)));
     const members = events.flatMap((event) => (isMembership(event) ? [event.data] : []));
     const shown = events.filter(showsRoom);
     const actors = new Set(shown.flatMap(({ meta }) => (meta.actor ? [meta.actor[1]] : [])));
     const home = events.some(({ type }) => type === 'WorkspaceChanged');
-    const [messageRows, memberRows, roomRows, accounts, homeRow] = await Promise.all([
+    const [posters, messageRows, memberRows, roomRows, accounts, homeRow] = await Promise.all([
+      posted.length === 0 ? new Map() : postersOf(db, workspace, posted),
       messages.length === 0 ? [] : messagesByNumber(db, workspace, messages),
       members.length === 0 ? [] : membershipsByNumber(db, workspace, members),
       shown.length === 0 ? [] : roomsByNumber(db, workspace, [...new Set(shown.map(roomOf))], inactivity),
@@ -133,6 +137,7 @@ class WebhookEvents {
       home ? findWorkspace(db, workspace) : null,
     ]);
     return {
+      posters,
       messages: new Map(messageRows.map((row) => [row.message, row])),
       members: new Map(memberRows.map((row) => [`${row.room}/${row.membership}`, row])),
       rooms: new Map(roomRows.map((row) => [row.room, row])),
@@ -178,12 +183,15 @@ class WebhookEvents {
   }
 
   /** As it was posted, whatever became of its text since. */
-  #posted({ data, at }: Of<'MessagePosted'>, { messages }: Rows): Told | null {
-    const row = messages.get(data.message);
-    if (!row || row.deleted) return null;
-    const { body, meta } = data;
-    const view = { ...row, body, meta, edits: 0, editedAt: null, postedAt: at };
-    return { event: 'message.created', room: data.room, data: this.#show.message(view) };
+  #posted({ data, at }: Of<'MessagePosted'>, { posters }: Rows): Told | null {
+    const poster = posters.get(data.message);
+    if (!poster) return null;
+    const state = { ...data, edits: 0, postedAt: at, editedAt: null, deleted: false };
+    return {
+      event: 'message.created',
+      room: data.room,
+      data: this.#show.writtenMessage(state, poster.senderName, poster.senderDeleted),
+    };
   }
 
   #edited({ data, at }: Of<'MessageEdited'>, { messages }: Rows): Told | null {
@@ -276,6 +284,10 @@ function roomOf({ data }: RecordedEvent): number {
 function messagesIn({ data }: RecordedEvent): number[] {
   if ('message' in data && typeof data.message === 'number') return [data.message];
   return 'items' in data && 'room' in data ? data.items.map(({ message }) => message) : [];
+}
+
+function isPosted(event: RecordedEvent): event is Of<'MessagePosted'> {
+  return event.type === 'MessagePosted';
 }
 
 function isMembership(event: RecordedEvent): event is Of<'MembershipStarted' | 'MembershipEnded'> {
