@@ -60,7 +60,7 @@ export const environment = z.object({
   BACKGROUND_THREAD: choice('on', ['on', 'off'], {
     meaning:
       '`on`: a process that serves requests runs its relay, projector and delivery in a thread of their own, and webhooks ' +
-      'are signed and posted in another; `off`: all in one, for a machine of one core',
+      'are posted in another; `off`: all in one, for a machine of one core',
   }),
   SHUTDOWN_TIMEOUT: duration('10s', { max: 600_000 }, { meaning: 'Time that requests under way get at a stop' }),
 

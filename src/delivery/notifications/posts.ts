@@ -1,6 +1,6 @@
 import type { NotificationState, Round } from '../../commands/index.ts';
 import type { WebhookAnswer, WebhookSender } from '../webhooks/sender.ts';
-import { signer } from '../webhooks/signature.ts';
+import { proofHeaders, signer } from '../webhooks/signature.ts';
 import type { NotificationsOptions } from './index.ts';
 
 /** What posting needs. */
@@ -51,13 +51,13 @@ export class Posts {
   async #attempt(state: NotificationState, url: string): Promise<{ attempt: Attempt; again: boolean }> {
     const { dialect, secretOf, sender, clock } = this.#options;
     const { origin, pathname, search } = new URL(url);
-    const body = Buffer.from(JSON.stringify(dialect.body(state, state.attempts + 1)));
+    const body = JSON.stringify(dialect.body(state, state.attempts + 1));
     const id = dialect.spell(state.notification);
     const secret = await secretOf(state.workspace, url);
     const [at, began] = [clock.now(), clock.monotonicMs()];
-    const proof = secret === null ? { 'webhook-id': id } : signer(secret).headers(id, at / 1_000, body);
+    const proof = secret === null ? { 'webhook-id': id } : proofHeaders(signer(secret).sign(id, at, body));
     const headers = { 'user-agent': 'Parley-Webhooks', 'content-type': 'application/json', ...proof };
-    const answer = await sender.post({ origin, path: pathname + search, headers, body });
+    const answer = await sender.post({ origin, path: pathname + search, headers, body: Buffer.from(body) });
     const attempt: Attempt = {
       channel: 'webhook',
       provider: 'webhook',

@@ -261,9 +261,9 @@ export class Deliverer implements Webhooks {
       return;
     }
     const body = `${ripe.head}${endpoint.meta(dialect, delivery)}`;
-    const { target, limit: most } = endpoint;
-    const post = { target, id: ripe.id, atS: clock.now() / 1_000, body, most };
-    const attempt = this.#poster.post(post).then((answer) => {
+    const { target, signer, limit: most } = endpoint;
+    const proof = signer.sign(ripe.id, clock.now(), body);
+    const attempt = this.#poster.post({ target, proof, body, most }).then((answer) => {
       this.#running.delete(attempt);
       this.#onAnswer(endpoint, delivery, answer);
     });

@@ -4,6 +4,7 @@ import type { WebhookDialect } from './dialect.ts';
 import { type PostTarget, postTarget } from './poster.ts';
 import { deliveryId, type Ripe } from './ripe.ts';
 import type { WebhookSchedule } from './schedule.ts';
+import { type Signer, signer } from './signature.ts';
 import { Track, type TrackItem, type TrackOptions, type TrackRoom } from './track.ts';
 
 /** A delivery on its way. */
@@ -94,6 +95,7 @@ export class Endpoint implements SlotTaker {
   readonly #startedAt = new Map<Delivery, number>();
   #state: WebhookState;
   #target: PostTarget;
+  #signer: Signer;
   /** What the bodies of all its deliveries say of it; null before the first. */
   #own: string | null = null;
   #events: ReadonlySet<string>;
@@ -123,7 +125,8 @@ export class Endpoint implements SlotTaker {
     this.#maxOpen = options.maxOpen;
     this.#pauseMs = schedule.pauseMs.first;
     this.#state = state;
-    this.#target = postTarget(state.url, options.headers, options.secret);
+    this.#target = postTarget(state.url, options.headers);
+    this.#signer = signer(options.secret);
     this.#events = new Set(state.events);
     this.#rooms = new Set(state.roomFilters);
   }
@@ -131,15 +134,19 @@ export class Endpoint implements SlotTaker {
   /** Takes new settings; what waits is taken again by them. */
   reconfigure({ state, secret, headers }: EndpointSettings): void {
     this.#state = state;
-    this.#target = postTarget(state.url, headers, secret);
+    this.#target = postTarget(state.url, headers);
+    this.#signer = signer(secret);
     this.#events = new Set(state.events);
     this.#rooms = new Set(state.roomFilters);
     for (const track of this.tracks) track.trim(0);
   }
 
-  /** Where to post to, and with what. */
   get target(): PostTarget {
     return this.#target;
+  }
+
+  get signer(): Signer {
+    return this.#signer;
   }
 
   /** The last part of the body of one attempt, behind `data`. */

@@ -1,8 +1,7 @@
-import { BoundedMap } from '../../platform/bounded-map.ts';
 import { type SenderOptions, type WebhookAnswer, WebhookSender } from './sender.ts';
-import { type Signer, signer } from './signature.ts';
+import { type Proof, proofHeaders } from './signature.ts';
 
-/** Where a webhook is posted to, and with what. Plain data; one object for as long as the webhook's settings stay. */
+/** Where a webhook is posted to. Plain data; one object for as long as the webhook's settings stay. */
 export interface PostTarget {
   /** Its own in this process. */
   readonly number: number;
@@ -11,26 +10,22 @@ export interface PostTarget {
   readonly path: string;
   /** The owner's own, names in lower case. */
   readonly headers: Readonly<Record<string, string>>;
-  readonly secret: string;
 }
 
-/** One attempt, to be signed. */
+/** One attempt. */
 export interface Post {
   readonly target: PostTarget;
-  /** Of the event: what is signed with the body. */
-  readonly id: string;
-  /** Seconds since the epoch. */
-  readonly atS: number;
+  readonly proof: Proof;
   readonly body: string;
   /** Posts to this target that may be under way together with it, itself included. */
   readonly most: number;
 }
 
 /**
- * Signs and posts. Each post has a connection of its own: who calls bounds their number, per target with `most`. What is posted
- * beyond it stands in line, and begins as soon as one before it succeeded: a connection need not rest until the next post is
- * made. What stands in line when one fails, and what stood there for too long, ends as `CLOSED` without having begun: whether
- * it is still to be sent is its owner's to say.
+ * Posts what was signed. Each post has a connection of its own: who calls bounds their number, per target with `most`. What is
+ * posted beyond it stands in line, and begins as soon as one before it succeeded: a connection need not rest until the next
+ * post is made. What stands in line when one fails, and what stood there for too long, ends as `CLOSED` without having begun:
+ * whether it is still to be sent is its owner's to say.
  */
 export interface Poster {
   /** Never rejects. */
@@ -44,8 +39,6 @@ export interface Poster {
 /** How an attempt ends that was cut off by us, or never begun. */
 export const closedAnswer: WebhookAnswer = { status: null, error: 'CLOSED' };
 
-/** Secrets whose keys are kept ready. */
-const maxSigners = 1_000;
 /** For standing in line, after which it may be that it is not to be sent any more. */
 const maxInLineMs = 1_000;
 
@@ -60,7 +53,6 @@ type Ended = WebhookAnswer | Promise<WebhookAnswer>;
 /** A poster in the caller's own thread. */
 export class OwnPoster implements Poster {
   readonly #sender: WebhookSender;
-  readonly #signers = new BoundedMap<string, Signer>(maxSigners);
   /** By the number of their target; those of which something is under way. */
   readonly #lanes = new Map<number, Lane>();
 
@@ -105,8 +97,7 @@ export class OwnPoster implements Poster {
     for (const lane of this.#lanes.values()) sendBack(lane);
   }
 
-  #send({ target: { origin, path, headers, secret }, id, atS, body: text }: Post): Promise<WebhookAnswer> {
-    const body = Buffer.from(text, 'utf8');
+  #send({ target: { origin, path, headers }, proof, body }: Post): Promise<WebhookAnswer> {
     return this.#sender.post({
       origin,
       path,
@@ -115,19 +106,10 @@ export class OwnPoster implements Poster {
         'user-agent': 'Parley-Webhooks',
         ...headers,
         'content-type': 'application/json',
-        ...this.#signer(secret).headers(id, atS, body),
+        ...proofHeaders(proof),
       },
-      body,
+      body: Buffer.from(body, 'utf8'),
     });
-  }
-
-  #signer(secret: string): Signer {
-    let ready = this.#signers.get(secret);
-    if (!ready) {
-      ready = signer(secret);
-      this.#signers.set(secret, ready);
-    }
-    return ready;
   }
 
   close(): Promise<void> {
@@ -144,13 +126,12 @@ function sendBack({ line }: Lane): void {
 let targets = 0;
 
 /** The target of a webhook. `url` is one that was taken; `headers` have names in any case. */
-export function postTarget(url: string, headers: Readonly<Record<string, string>>, secret: string): PostTarget {
+export function postTarget(url: string, headers: Readonly<Record<string, string>>): PostTarget {
   const { origin, pathname, search } = new URL(url);
   return {
     number: ++targets,
     origin,
     path: pathname + search,
     headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value])),
-    secret,
   };
 }

@@ -35,9 +35,9 @@ port.on('message', (message: ToPostingThread) => {
   }
   const { targets, posts } = message;
   for (let at = 0; at < posts.length; at += postWidth) {
-    const [number, place, id, atS, body, most] = posts.slice(at, at + postWidth) as PostFields;
+    const [number, place, id, timestamp, own, theirs, body, most] = posts.slice(at, at + postWidth) as PostFields;
     const target = targets[place] as PostTarget;
-    void poster.post({ target, id, atS, body, most }).then(({ status, error }) => {
+    void poster.post({ target, proof: { id, timestamp, own, theirs }, body, most }).then(({ status, error }) => {
       const size = answers.push(number, status, error);
       // Those that end together are told of together.
       if (size === answerWidth) queueMicrotask(flush);

@@ -1,7 +1,7 @@
 /**
- * A thread that signs and posts: more than half of what a delivery takes is signing, HTTP and, on the way to most receivers, TLS,
- * and none of it is to hold up what is prepared and recorded beside it. What passes between the two goes in batches, as flat
- * lists, which cost a copy each.
+ * A thread that posts: half of what a delivery takes is HTTP and, on the way to most receivers, TLS, and none of it is to hold
+ * up what is prepared, signed and recorded beside it. What passes between the two goes in batches, as flat lists, which cost
+ * a copy each.
  */
 import { Worker } from 'node:worker_threads';
 import { closedAnswer, type Post, type Poster, type PostTarget } from './poster.ts';
@@ -15,10 +15,19 @@ export interface PostingThreadOptions {
   readonly attemptTimeoutMs: number;
 }
 
-/** Of each post its number, the place of its target, its id, its time in seconds, its body and how many may be under way. */
-export type PostFields = [number: number, place: number, id: string, atS: number, body: string, most: number];
+/** Of each post its number, the place of its target, what its proof is made of, its body and how many may be under way. */
+export type PostFields = [
+  number: number,
+  place: number,
+  id: string,
+  timestamp: string,
+  own: string,
+  theirs: string,
+  body: string,
+  most: number,
+];
 /** Its length. */
-export const postWidth = 6;
+export const postWidth = 8;
 /** What the thread is told. */
 export type ToPostingThread =
   | { readonly targets: readonly PostTarget[]; readonly posts: readonly (number | string)[] }
@@ -67,7 +76,7 @@ class PostingThread implements Poster {
     return worker;
   }
 
-  post({ target, id, atS, body, most }: Post): Promise<WebhookAnswer> {
+  post({ target, proof, body, most }: Post): Promise<WebhookAnswer> {
     if (this.#closing) return Promise.resolve(closedAnswer);
     return new Promise((resolve) => {
       const number = ++this.#count;
@@ -79,7 +88,7 @@ class PostingThread implements Poster {
         place = this.#targets.size;
         this.#targets.set(target, place);
       }
-      this.#posts.push(number, place, id, atS, body, most);
+      this.#posts.push(number, place, proof.id, proof.timestamp, proof.own, proof.theirs, body, most);
       if (this.#posts.length === maxTogether * postWidth) this.#flush();
     });
   }

@@ -4,10 +4,22 @@
  */
 import { HmacKey } from '../../platform/hmac.ts';
 
+/** What proves one request. */
+export interface Proof {
+  /** Of the event: what is signed with the body. */
+  readonly id: string;
+  /** Seconds since the epoch. */
+  readonly timestamp: string;
+  /** ChatAPI's signature, in hex. */
+  readonly own: string;
+  /** That of Standard Webhooks, in base64. */
+  readonly theirs: string;
+}
+
 /** Signs with one secret. */
 export interface Signer {
-  /** The headers of a signed request. `atS` is the time of the attempt, in seconds since the epoch. */
-  headers(id: string, atS: number, body: Buffer): Record<string, string>;
+  /** `atMs` is the time of the attempt, in milliseconds since the epoch. */
+  sign(id: string, atMs: number, body: string): Proof;
 }
 
 const standardPrefix = 'whsec_';
@@ -22,16 +34,21 @@ export function signer(secret: string): Signer {
     ? new HmacKey(Buffer.from(secret.slice(standardPrefix.length), 'base64'))
     : whole;
   return {
-    headers(id, atS, body) {
-      const timestamp = String(Math.floor(atS));
-      const own = whole.of('', body, 'hex');
-      const theirs = standard.of(`${id}.${timestamp}.`, body, 'base64');
-      return {
-        'x-chatapi-signature': `sha256=${own}`,
-        'webhook-id': id,
-        'webhook-timestamp': timestamp,
-        'webhook-signature': `v1,${theirs}`,
-      };
+    sign(id, atMs, body) {
+      const timestamp = String(Math.floor(atMs / 1_000));
+      const own = whole.of(body, null, 'hex');
+      const theirs = standard.of(`${id}.${timestamp}.${body}`, null, 'base64');
+      return { id, timestamp, own, theirs };
     },
   };
+}
+
+/** A proof as headers of its request. */
+export function proofHeaders({ id, timestamp, own, theirs }: Proof) {
+  return {
+    'x-chatapi-signature': `sha256=${own}`,
+    'webhook-id': id,
+    'webhook-timestamp': timestamp,
+    'webhook-signature': `v1,${theirs}`,
+  } as const;
 }

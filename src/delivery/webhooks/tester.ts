@@ -4,6 +4,7 @@ import { type Clock, iso } from '../../platform/clock.ts';
 import type { OutboundGuard } from '../../platform/outbound-guard.ts';
 import type { WebhookDialect } from './dialect.ts';
 import { OwnPoster, postTarget } from './poster.ts';
+import { signer } from './signature.ts';
 
 /** What tests need. */
 export interface WebhookTestsOptions {
@@ -40,9 +41,11 @@ export function webhookTests(options: WebhookTestsOptions): WebhookTestDoor & { 
           attempt: 1,
         },
       };
-      const target = postTarget(state.url, commands.openHeaders(state), commands.openSecret(state));
+      const target = postTarget(state.url, commands.openHeaders(state));
+      const body = JSON.stringify(told);
+      const proof = signer(commands.openSecret(state)).sign(id, at, body);
       const began = clock.monotonicMs();
-      const { status, error } = await poster.post({ target, id, atS: at / 1_000, body: JSON.stringify(told), most: 1 });
+      const { status, error } = await poster.post({ target, proof, body, most: 1 });
       return { status, error, tookMs: clock.monotonicMs() - began };
     },
     close: () => poster.close(),

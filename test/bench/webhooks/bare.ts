@@ -4,7 +4,7 @@
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { Pool } from 'undici';
-import { signer } from '../../../src/delivery/webhooks/signature.ts';
+import { proofHeaders, signer } from '../../../src/delivery/webhooks/signature.ts';
 
 const connections = 32;
 
@@ -16,27 +16,25 @@ function prepare(count: number, data: object): void {
   const sign = signer(`whsec_${randomBytes(32).toString('base64')}`);
   requests = Array.from({ length: count }, (_, i) => {
     const id = `evt_${randomBytes(16).toString('hex')}`;
-    const body = Buffer.from(
-      JSON.stringify({
-        id,
-        event: 'message.created',
-        created_at: new Date().toISOString(),
-        data,
-        meta: {
-          client_id: randomUUID(),
-          webhook_id: randomUUID(),
-          delivery_id: `del_${randomBytes(16).toString('hex')}`,
-          attempt: 1,
-          position: String(i),
-        },
-      }),
-    );
+    const body = JSON.stringify({
+      id,
+      event: 'message.created',
+      created_at: new Date().toISOString(),
+      data,
+      meta: {
+        client_id: randomUUID(),
+        webhook_id: randomUUID(),
+        delivery_id: `del_${randomBytes(16).toString('hex')}`,
+        attempt: 1,
+        position: String(i),
+      },
+    });
     const headers = {
       'user-agent': 'bare',
       'content-type': 'application/json',
-      ...sign.headers(id, Date.now() / 1_000, body),
+      ...proofHeaders(sign.sign(id, Date.now(), body)),
     };
-    return { headers, body };
+    return { headers, body: Buffer.from(body, 'utf8') };
   });
 }
 

@@ -1,9 +1,10 @@
-/** The thread that signs and posts does what a poster in the caller's own thread does. */
+/** The thread that posts does what a poster in the caller's own thread does. */
 import type { ServerResponse } from 'node:http';
 import { Webhook } from 'standardwebhooks';
 import t from 'tap';
 import { OwnPoster, postingThread } from '../../../src/delivery/index.ts';
 import { type Poster, postTarget } from '../../../src/delivery/webhooks/poster.ts';
+import { signer } from '../../../src/delivery/webhooks/signature.ts';
 import { outboundGuard } from '../../../src/platform/outbound-guard.ts';
 import { receiver } from './receiver.ts';
 
@@ -11,6 +12,8 @@ const secret = `whsec_${Buffer.alloc(24, 5).toString('base64')}`;
 const allowCidrs = ['127.0.0.0/8'];
 const attemptTimeoutMs = 5_000;
 const body = (text: string) => JSON.stringify({ id: 'evt_1', data: { message: 1, text } });
+
+const signed = (id: string, text: string) => ({ proof: signer(secret).sign(id, Date.now(), text), body: text });
 
 const posters: Readonly<Record<string, () => Poster>> = {
   'in its own thread': () => postingThread({ allowCidrs, proxy: null, attemptTimeoutMs }),
@@ -22,10 +25,9 @@ for (const [where, start] of Object.entries(posters)) {
     const poster = start();
     t.teardown(() => poster.close());
     const target = await receiver(t, ({ path }) => Number(path.slice(1, 4)));
-    const at = Math.floor(Date.now() / 1_000);
-    const to = (path: string, headers = {}) => postTarget(`${new URL(target.url).origin}${path}`, headers, secret);
+    const to = (path: string, headers = {}) => postTarget(`${new URL(target.url).origin}${path}`, headers);
     const post = (path: string, headers = {}, text = 'Grüße 🌍') =>
-      poster.post({ target: to(path, headers), id: `evt_${path}`, atS: at + 0.5, body: body(text), most: 1 });
+      poster.post({ target: to(path, headers), ...signed(`evt_${path}`, body(text)), most: 1 });
 
     const statuses = Array.from({ length: 40 }, (_, i) => [200, 204, 302, 410, 503][i % 5] as number);
     const answers = await Promise.all(
@@ -45,8 +47,8 @@ for (const [where, start] of Object.entries(posters)) {
       t.doesNotThrow(() => verifier.verify(got.raw, got.headers as Record<string, string>), 'what comes is signed');
     }
 
-    const forbidden = postTarget('http://10.0.0.1/', {}, secret);
-    t.match(await poster.post({ target: forbidden, id: 'e', atS: at, body: '{}', most: 1 }), {
+    const forbidden = postTarget('http://10.0.0.1/', {});
+    t.match(await poster.post({ target: forbidden, ...signed('e', '{}'), most: 1 }), {
       status: null,
       error: 'TARGET_NOT_ALLOWED',
     });
@@ -65,7 +67,7 @@ for (const [where, start] of Object.entries(posters)) {
     const one = to('/200/line');
     const line = (count: number) =>
       Array.from({ length: count }, (_, i) =>
-        poster.post({ target: one, id: `evt_${i}`, atS: at, body: body(`${i}`), most: 2 }),
+        poster.post({ target: one, ...signed(`evt_${i}`, body(`${i}`)), most: 2 }),
       );
     const before = target.got.length;
     const [first, second, third, fourth] = line(4);
