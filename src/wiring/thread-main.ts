@@ -2,7 +2,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { createLogger } from '../platform/logger.ts';
 import { createMetrics } from '../platform/metrics.ts';
-import { giveWay } from '../platform/priority.ts';
 import { startTelemetry } from '../platform/telemetry.ts';
 import { Closers } from './closers.ts';
 import { openCore } from './core.ts';
@@ -13,8 +12,6 @@ import type { FromThread, ThreadData, ThreadStart, ToThread } from './thread.ts'
 
 /** What no batch tells of, such as the end of a rebuild, is told so often. */
 const reportEveryMs = 100;
-
-giveWay();
 
 const port = parentPort;
 if (!port) throw new Error('this module is for a thread');

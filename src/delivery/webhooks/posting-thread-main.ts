@@ -1,7 +1,6 @@
 /** What the thread of `posting-thread.ts` runs. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { outboundGuard } from '../../platform/outbound-guard.ts';
-import { giveWay } from '../../platform/priority.ts';
 import { OwnPoster, type PostTarget } from './poster.ts';
 import {
   answerWidth,
@@ -12,8 +11,6 @@ import {
   postWidth,
   type ToPostingThread,
 } from './posting-thread.ts';
-
-giveWay();
 
 const port = parentPort;
 if (!port) throw new Error('this module is for a thread');
