@@ -37,6 +37,8 @@ export interface Ask {
   /** A value is sent as JSON, a text as it is. */
   readonly body?: unknown;
   readonly contentType?: string;
+  /** A stale answer is taken. */
+  readonly asItIs?: boolean;
 }
 
 const base = '/api/v1';
@@ -99,7 +101,7 @@ export async function startProduct(
   const pool = new pg.Pool({ connectionString: databaseUrl, max: 2 });
   pool.on('error', () => {});
   test.teardown(() => pool.end());
-  return productOf({ parley, start, stack, config, pool, databaseUrl, way }, await documentChecks(parley.url, dialect));
+  return productOf({ parley, start, config, pool, databaseUrl, way }, await documentChecks(parley.url, dialect));
 }
 
 /** Known to tests that forge tokens. */
@@ -111,7 +113,6 @@ interface Running {
   readonly parley: Parley;
   /** Starts another one, which is stopped when the test ends. */
   readonly start: () => Promise<Parley>;
-  readonly stack: Stack;
   readonly config: Config;
   readonly pool: pg.Pool;
   readonly databaseUrl: string;
@@ -119,8 +120,8 @@ interface Running {
 }
 
 function productOf(running: Running, check: Checks): Product {
-  const { parley, start, stack, config, pool, databaseUrl, way } = running;
-  const call: Product['call'] = async (method, path, { as, headers = {}, body, contentType } = {}) => {
+  const { parley, start, config, pool, databaseUrl, way } = running;
+  const call: Product['call'] = async (method, path, { as, headers = {}, body, contentType, asItIs } = {}) => {
     const isText = typeof body === 'string' || body instanceof Buffer;
     const init: RequestInit = {
       method,
@@ -133,7 +134,7 @@ function productOf(running: Running, check: Checks): Product {
       ...(body !== undefined && { body: isText ? (body as string) : JSON.stringify(body) }),
     };
     const ask = () => fetch(`${parley.url}${base}${path}`, init);
-    const response = method === 'GET' ? await freshly(stack, ask) : await ask();
+    const response = method === 'GET' && !asItIs ? await freshly(ask) : await ask();
     const text = await response.text();
     const type = response.headers.get('content-type')?.split(';')[0] ?? '';
     const json: unknown = type === 'application/json' ? JSON.parse(text) : null;

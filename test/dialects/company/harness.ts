@@ -69,7 +69,7 @@ function harnessOf(test: Test, parley: Parley, document: Document): Harness {
         ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
       };
       const ask = () => fetch(`${parley.url}/api${path}`, init);
-      const response = method === 'GET' ? await freshly(stackOfRun(), ask) : await ask();
+      const response = method === 'GET' ? await freshly(ask) : await ask();
       const text = await response.text();
       const template = `/api${path.split('?')[0] ?? ''}`.replace(/\/$/, '').replace(/\/users\/[^/]+$/, '/users/{id}');
       if (document.paths[template]?.[method.toLowerCase()]) {

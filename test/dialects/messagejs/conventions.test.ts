@@ -115,7 +115,7 @@ t.test('conventions', async (t) => {
     const letRowsGo = await heldRows(t, parley.databaseUrl);
     const created = await parley.post('/projects', { name: 'Unseen' }, token);
     t.equal(created.status, 201);
-    const stale = await parley.get('/projects', token);
+    const stale = await parley.call('GET', '/projects', { as: token, asItIs: true });
     t.equal(stale.status, 200);
     t.equal(stale.headers.get('x-parley-stale'), 'true');
     t.not(stale.at('projects.0.name'), 'Unseen');
