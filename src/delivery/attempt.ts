@@ -11,7 +11,7 @@ import {
 } from '../commands/index.ts';
 import { BoundedMap } from '../platform/bounded-map.ts';
 import type { Clock } from '../platform/clock.ts';
-import type { OutgoingDispatch, Provider, SendResult } from './connectors/provider.ts';
+import type { OutgoingDispatch, Provider, SendResult, Withdrawn } from './connectors/provider.ts';
 import { afterAttempt, failureByAge, type RecordCommand, type Schedule } from './schedule.ts';
 
 /** Puts a span around an attempt; the default runs it and no more. */
@@ -90,13 +90,8 @@ export class Attempts {
     if (tooOld) return record(tooOld, null);
     if (typeof connector === 'string') return record({ command: 'RecordFailed', error: connector }, null);
     const credentials = this.#open(connector);
-    let left = true;
-    const mayLeave = () => {
-      left = isOurs();
-      return left;
-    };
-    const result = await this.#send(row, connector, credentials, mayLeave);
-    if (!left) return { end: 'nothing' };
+    const result = await this.#send(row, connector, credentials, isOurs);
+    if (result.outcome === 'withdrawn') return { end: 'nothing' };
     return record(afterAttempt(row, result, schedule, clock.now(), random), result);
   }
 
@@ -143,7 +138,7 @@ export class Attempts {
     connector: ConnectorState,
     credentials: Credentials,
     mayLeave: () => boolean,
-  ): Promise<SendResult> {
+  ): Promise<SendResult | Withdrawn> {
     const { providers, schedule, statusCallback } = this.#options;
     const callback = statusCallback?.(row.dispatch, row.workspace, row.connector);
     const outgoing: OutgoingDispatch = {

@@ -36,7 +36,7 @@ export interface HttpCall {
    * Asked right before the first byte leaves, which may be long after the call: a connection is made or awaited, or the process
    * stood still. False ends the call as `withdrawn`.
    */
-  readonly mayLeave?: () => boolean;
+  readonly mayLeave?: (() => boolean) | undefined;
 }
 
 /** The other side answered, with whatever status. */

@@ -1,10 +1,10 @@
 import type { CheckResult, Credentials, ProviderDoor } from '../../commands/providers.ts';
 import { type HttpAnswer, type HttpCall, type HttpFailure, httpClient } from '../../platform/http-client.ts';
-import type { OutgoingDispatch, Provider, ProviderOptions, SendResult } from './provider.ts';
+import type { OutgoingDispatch, Provider, ProviderOptions, SendResult, Withdrawn } from './provider.ts';
 import { cleanId, cleanText, parseJson, redact, retryAfterMs } from './texts.ts';
 
-/** A request as a provider file writes it; the time-out is the engine's. */
-export type ProviderCall = Omit<HttpCall, 'timeoutMs'>;
+/** A request as a provider file writes it; the time-out, and whether it may leave, are the engine's. */
+export type ProviderCall = Omit<HttpCall, 'timeoutMs' | 'mayLeave'>;
 
 /** What a provider's body says went wrong. */
 export interface Problem {
@@ -76,8 +76,7 @@ export function httpProvider(options: HttpProviderOptions, facts: ProviderFacts)
       const unusable = unusableCredential(facts, credentials);
       if (unusable !== undefined) return { outcome: 'rejected', error: unusable };
       const { mayLeave } = dispatch;
-      const call = { ...facts.sendCall(credentials, dispatch), timeoutMs, ...(mayLeave && { mayLeave }) };
-      const ending = await client.call(call);
+      const ending = await client.call({ ...facts.sendCall(credentials, dispatch), timeoutMs, mayLeave });
       if (ending.kind === 'failure') return failedSend(facts, ending);
       return readSend(facts, credentials, ending);
     },
@@ -104,7 +103,8 @@ function unusableCredential(facts: ProviderFacts, credentials: Credentials): str
   return undefined;
 }
 
-function failedSend(facts: ProviderFacts, failure: HttpFailure): SendResult {
+function failedSend(facts: ProviderFacts, failure: HttpFailure): SendResult | Withdrawn {
+  if (failure.reason === 'withdrawn') return { outcome: 'withdrawn' };
   const error = `${facts.label}: ${failure.message}`;
   return { outcome: failure.reason === 'unsendable' ? 'rejected' : 'unreachable', error };
 }

@@ -8,11 +8,11 @@ export interface OutgoingDispatch {
   readonly text: string;
   /** Address for the provider's status callbacks, for providers that take one per message (Twilio). */
   readonly statusCallback?: string;
-  /** Asked right before it leaves; when false, nothing is sent, and the result means nothing. */
+  /** Asked right before it leaves; when false, nothing is sent. */
   readonly mayLeave?: () => boolean;
 }
 
-/** How one attempt ended. */
+/** How a send ended that was tried. */
 export type SendResult =
   /** The provider took it. `delivered` where taking is all that it will ever say (Telegram). */
   | { readonly outcome: 'sent'; readonly externalId: string; readonly delivered: boolean }
@@ -23,10 +23,15 @@ export type SendResult =
   /** Network trouble, time-out or 5xx: an attempt is used up. */
   | { readonly outcome: 'unreachable'; readonly error: string };
 
+/** `mayLeave` said no: nothing was sent. */
+export interface Withdrawn {
+  readonly outcome: 'withdrawn';
+}
+
 /** One provider, one file. `send` and `check` never throw: every ending is a result. */
 export interface Provider extends ProviderDoor {
   /** Sends once, within `timeoutMs`. */
-  send(credentials: Credentials, dispatch: OutgoingDispatch, timeoutMs: number): Promise<SendResult>;
+  send(credentials: Credentials, dispatch: OutgoingDispatch, timeoutMs: number): Promise<SendResult | Withdrawn>;
   /** Ends the provider's connections. */
   close(): Promise<void>;
 }

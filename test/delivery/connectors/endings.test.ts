@@ -374,7 +374,8 @@ t.test('what may not leave any more when its turn comes is not sent', async (t) 
       asked++;
       return false;
     };
-    await all[type].send(credentials[type], { ...dispatch, mayLeave }, TIMEOUT_MS);
+    const kept = await all[type].send(credentials[type], { ...dispatch, mayLeave }, TIMEOUT_MS);
+    t.strictSame(kept, { outcome: 'withdrawn' });
     t.equal(asked, 1, `${type}: asked once`);
     await all[type].send(credentials[type], { ...dispatch, mayLeave: () => true }, TIMEOUT_MS);
   }
