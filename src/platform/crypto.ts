@@ -22,7 +22,7 @@ export function hmac(key: Buffer, ...parts: readonly string[]): Buffer {
     ready = new HmacKey(key);
     hmacKeys.set(key, ready);
   }
-  return Buffer.from(ready.of(input, null, 'binary'), 'latin1');
+  return Buffer.from(ready.of(input, 'binary'), 'latin1');
 }
 
 const hmacKeys = new WeakMap<Buffer, HmacKey>();

@@ -24,14 +24,12 @@ export class HmacKey {
     Buffer.from(block.map((byte) => byte ^ 0x5c)).copy(this.#outer);
   }
 
-  /** The HMAC of a text in UTF-8 and of bytes behind it. */
-  of(text: string, bytes: Buffer | null, encoding: 'hex' | 'base64' | 'base64url' | 'binary'): string {
-    const most = blockBytes + text.length * 3 + (bytes?.length ?? 0);
+  /** The HMAC of a text in UTF-8. */
+  of(text: string, encoding: 'hex' | 'base64' | 'base64url' | 'binary'): string {
+    const most = blockBytes + text.length * 3;
     const input = most <= shared.length ? shared : Buffer.allocUnsafe(most);
     this.#inner.copy(input);
-    let end = blockBytes;
-    if (text !== '') end += input.write(text, end);
-    if (bytes) end += bytes.copy(input, end);
+    const end = blockBytes + (text === '' ? 0 : input.write(text, blockBytes));
     this.#outer.write(hash('sha256', input.subarray(0, end), 'binary'), blockBytes, 'latin1');
     return hash('sha256', this.#outer, encoding);
   }

@@ -6,26 +6,24 @@ import { HmacKey } from '../../src/platform/hmac.ts';
 
 const bytes = (most: number) => fc.uint8Array({ maxLength: most }).map((array) => Buffer.from(array));
 
-function check(key: Buffer, text: string, rest: Buffer | null): boolean {
-  return (['hex', 'base64'] as const).every((encoding) => {
-    const expected = createHmac('sha256', key).update(text);
-    if (rest) expected.update(rest);
-    return new HmacKey(key).of(text, rest, encoding) === expected.digest(encoding);
-  });
+function check(key: Buffer, text: string): boolean {
+  return (['hex', 'base64'] as const).every(
+    (encoding) => new HmacKey(key).of(text, encoding) === createHmac('sha256', key).update(text).digest(encoding),
+  );
 }
 
 t.test('it is HMAC-SHA-256, whatever the key and the message', async (t) => {
-  fc.assert(fc.property(bytes(200), fc.string({ unit: 'grapheme' }), bytes(300), check), { numRuns: 500 });
+  fc.assert(fc.property(bytes(200), fc.string({ unit: 'grapheme', maxLength: 300 }), check), { numRuns: 500 });
   for (const length of [0, 32, 63, 64, 65])
     for (const fill of [0, 255])
-      t.ok(check(Buffer.alloc(length, fill), 'a text', null), `a key of ${length} bytes, all ${fill}`);
-  t.ok(check(Buffer.alloc(32, 1), '', Buffer.alloc(0)), 'nothing');
-  t.ok(check(Buffer.alloc(32, 1), 'a'.repeat(70_000), Buffer.alloc(300_000, 2)), 'much');
+      t.ok(check(Buffer.alloc(length, fill), 'a text'), `a key of ${length} bytes, all ${fill}`);
+  t.ok(check(Buffer.alloc(32, 1), ''), 'nothing');
+  t.ok(check(Buffer.alloc(32, 1), 'aß🌍'.repeat(70_000)), 'much');
 });
 
 t.test('one HMAC leaves nothing behind for the next', async (t) => {
   const [one, other] = [new HmacKey(Buffer.from('one')), new HmacKey(Buffer.from('other'))];
-  const first = one.of('a text', null, 'hex');
-  other.of('another', Buffer.from('and bytes'), 'hex');
-  t.equal(one.of('a text', null, 'hex'), first);
+  const first = one.of('a text', 'hex');
+  other.of('another, and longer', 'hex');
+  t.equal(one.of('a text', 'hex'), first);
 });

@@ -36,8 +36,8 @@ export function signer(secret: string): Signer {
   return {
     sign(id, atMs, body) {
       const timestamp = String(Math.floor(atMs / 1_000));
-      const own = whole.of(body, null, 'hex');
-      const theirs = standard.of(`${id}.${timestamp}.${body}`, null, 'base64');
+      const own = whole.of(body, 'hex');
+      const theirs = standard.of(`${id}.${timestamp}.${body}`, 'base64');
       return { id, timestamp, own, theirs };
     },
   };
