@@ -57,7 +57,7 @@ export class Posts {
     const [at, began] = [clock.now(), clock.monotonicMs()];
     const proof = secret === null ? { 'webhook-id': id } : proofHeaders(signer(secret).sign(id, at, body));
     const headers = { 'user-agent': 'Parley-Webhooks', 'content-type': 'application/json', ...proof };
-    const answer = await sender.post({ origin, path: pathname + search, headers, body: Buffer.from(body) });
+    const answer = await sender.post({ origin, path: pathname + search, headers, body });
     const attempt: Attempt = {
       channel: 'webhook',
       provider: 'webhook',

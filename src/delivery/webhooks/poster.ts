@@ -108,7 +108,7 @@ export class OwnPoster implements Poster {
         'content-type': 'application/json',
         ...proofHeaders(proof),
       },
-      body: Buffer.from(body, 'utf8'),
+      body,
     });
   }
 

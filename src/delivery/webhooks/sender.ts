@@ -8,7 +8,7 @@ export interface WebhookPost {
   /** With its query. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: Buffer;
+  readonly body: string;
 }
 
 /** How a request ended. */
