@@ -20,6 +20,9 @@ export {
 } from './receipts.ts';
 export type { MessageView, Viewer } from './view.ts';
 
+/** Which messages of a workspace ($1) are among some ($2); rooms are `r`. */
+const among = `m.workspace = $1 AND m.message = ANY ($2::int[]) AND NOT r.erasing AND ${senderLives('$1')} AND ${living('$1')}`;
+
 /** Messages by number, tombstones too, whoever may see them: in the order of their numbers, unknown ones left out. */
 export async function messagesByNumber(
   db: Queryable,
@@ -29,8 +32,7 @@ export async function messagesByNumber(
   const { rows } = await db.query<MessageView>({
     name: 'messages-by-number',
     text: `SELECT ${columns} FROM messages m JOIN rooms r USING (workspace, room) ${nameJoins}
-      WHERE m.workspace = $1 AND m.message = ANY ($2::int[]) AND NOT r.erasing AND ${senderLives('$1')} AND ${living('$1')}
-      ORDER BY m.message`,
+      WHERE ${among} ORDER BY m.message`,
     values: [workspace, messages],
   });
   return rows;
@@ -54,8 +56,7 @@ export async function postersOf(
       FROM (
         SELECT m.workspace, m.sender, m.profile_revision, array_agg(m.message) AS messages
           FROM messages m JOIN rooms r USING (workspace, room)
-          WHERE m.workspace = $1 AND m.message = ANY ($2::int[]) AND NOT m.deleted AND NOT r.erasing AND ${senderLives('$1')}
-            AND ${living('$1')}
+          WHERE ${among} AND NOT m.deleted
           GROUP BY m.workspace, m.sender, m.profile_revision
       ) m ${nameJoins}`,
     values: [workspace, messages],

@@ -6,6 +6,7 @@ import {
   type MessageFilter,
   messagesByNumber,
   messagesOf,
+  postersOf,
   receiptCounts,
   receiptsOf,
   unreadCounts,
@@ -67,10 +68,12 @@ t.test('single messages: what they say, who said it and under what name', async 
   for (const known of chat.messages) {
     const { workspace, message, data } = known;
     const view = await findMessage(db, workspace, message);
+    const poster = (await postersOf(db, workspace, [message, 9_999])).get(message);
     t.same((await messagesByNumber(db, workspace, [message, 9_999]))[0] ?? null, view);
     t.equal(await findMessage(db, workspace === 2 ? 7 : 2, 1_000 + message), null);
     if (!model.exists(known)) {
       t.equal(view, null);
+      t.equal(poster, undefined);
       continue;
     }
     const account = chat.accounts.find((each) => each.workspace === workspace && each.account === data.sender);
@@ -93,8 +96,10 @@ t.test('single messages: what they say, who said it and under what name', async 
       const { by, at } = known.deleted;
       t.match(view, { deleted: true, body: null, meta: null, deletedBy: by, deletedAt: at });
       t.equal(view?.senderName, account?.deleted ? null : called);
+      t.equal(poster, undefined);
       continue;
     }
+    t.match(poster, { sender, senderName: account?.deleted ? null : called, senderDeleted: view?.senderDeleted });
     t.equal(view?.senderName, data.senderName ?? (account?.deleted ? null : called));
     t.same(
       JSON.stringify(view?.body).length,

@@ -7,8 +7,10 @@ import { scratchDatabase } from './scratch.ts';
 t.test('a total is never at odds with its page, whatever happens between the two', async (t) => {
   const db = await scratchDatabase(t);
   await db.query('CREATE TABLE things (n integer)');
-  const fill = (count: number) => db.query({ text: 'TRUNCATE things' }).then(() => add(count));
-  const add = (count: number) => db.query('INSERT INTO things SELECT generate_series(1, $1::int)', [count]);
+  const fill = async (count: number) => {
+    await db.query('TRUNCATE things');
+    await db.query('INSERT INTO things SELECT generate_series(1, $1::int)', [count]);
+  };
   const query = { columns: 'n', those: 'FROM things WHERE n >= $1', order: 'n', values: [0] };
 
   /** The page is read when there are `then` things, and counted when there are `now`. */
