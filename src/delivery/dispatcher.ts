@@ -367,7 +367,7 @@ class RunningDispatcher implements Dispatcher {
     const filling = fillLane(lane, Math.min(lane.wanted, room), {
       read,
       clock,
-      recheck: !sole,
+      shared: !sole,
       leases: this.#leases,
       held: this.#held,
       freshFrom: this.#startedAt,

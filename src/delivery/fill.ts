@@ -11,8 +11,8 @@ export interface FillOptions {
   readonly clock: Clock;
   readonly leases: Leases;
   readonly held: Held;
-  /** Other processes send too: rows are read again under the lease. */
-  readonly recheck: boolean;
+  /** Other processes send too: what they have is passed over, and rows are read again under the lease. */
+  readonly shared: boolean;
   /** Dispatches accepted since then were met by no process that ran before this one; milliseconds since the epoch. */
   readonly freshFrom: number;
 }
@@ -25,28 +25,35 @@ export interface Filled {
 
 /** Rows of one page at most. */
 const maxPage = 500;
-/** Pages of one fill at most: how far it looks beyond dispatches to chats that are not to be written to yet. */
+/** Pages of one fill at most: how far it looks beyond what cannot be sent from here, or not yet. */
 const maxPages = 8;
 
 /**
- * Claims up to `wanted` of a lane's due dispatches, those due first before the others. Dispatches to a Telegram chat that
- * is not to be written to yet are passed over, as far as some pages go.
+ * Claims up to `wanted` of a lane's due dispatches, those due first before the others. Those that other processes have, and
+ * those to a Telegram chat that is not to be written to yet, are passed over, as far as some pages go.
  */
 export async function fillLane(lane: Lane, wanted: number, options: FillOptions): Promise<Filled> {
-  const { read, clock, held } = options;
+  const { read, clock, leases, held, shared } = options;
   const { workspace, connector } = lane;
   let after: Pick<PendingDispatch, 'due' | 'dispatch'> | undefined;
   let took = 0;
+  let elsewhere = 0;
   let chatMs = Number.POSITIVE_INFINITY;
   for (let page = 0; page < maxPages; page++) {
-    const limit = Math.min(maxPage, wanted - took + lane.held);
+    // As much again as others have: pages grow until they reach beyond it.
+    const limit = Math.min(maxPage, wanted - took + lane.held + elsewhere);
     const asked = { workspace, connector, nowMs: clock.now(), limit, ...(after && { after }) };
     const rows = await pendingDispatches(read, asked);
+    const others = rows.filter(({ dispatch }) => !held.has(dispatch));
+    const taken = shared ? await leases.taken(others.map(({ dispatch }) => dispatch)) : nothing;
+    elsewhere += taken.size;
     const chats = new Set<string>();
     const candidates: PendingDispatch[] = [];
-    for (const row of rows) {
-      if (candidates.length >= wanted - took) break;
-      if (held.has(row.dispatch)) continue;
+    let isCut = false;
+    for (const row of others) {
+      if (taken.has(row.dispatch)) continue;
+      isCut = candidates.length >= wanted - took;
+      if (isCut) break;
       const waitMs = lane.chatWaitMs(row, clock.monotonicMs());
       const twin = lane.pacesChats && chats.has(row.to);
       chats.add(row.to);
@@ -54,13 +61,16 @@ export async function fillLane(lane: Lane, wanted: number, options: FillOptions)
       else candidates.push(row);
     }
     took += await claim(lane, candidates, options, asked);
-    if (took >= wanted) return { more: true, againInMs: null };
+    // Of those beyond the cut some may be had where another was quicker with the ones before.
+    if (took >= wanted || isCut) return { more: true, againInMs: null };
     const last = rows.at(-1);
     if (rows.length < limit || !last) return { more: false, againInMs: Number.isFinite(chatMs) ? chatMs : null };
     after = last;
   }
   return { more: false, againInMs: Math.min(chatMs, maxAgainMs) };
 }
+
+const nothing: ReadonlySet<string> = new Set();
 
 /** Between looks that found nothing to claim among much that is due. */
 const minAgainMs = 50;
@@ -70,7 +80,7 @@ const maxAgainMs = 1_000;
 async function claim(
   lane: Lane,
   rows: readonly PendingDispatch[],
-  { read, clock, leases, held, recheck, freshFrom }: FillOptions,
+  { read, clock, leases, held, shared, freshFrom }: FillOptions,
   asked: Parameters<typeof pendingDispatches>[1],
 ): Promise<number> {
   if (rows.length === 0) return 0;
@@ -84,7 +94,7 @@ async function claim(
   // Held from here on, so that whatever happens next, none is claimed twice and each is let go once.
   for (const { row } of claimed) held.add(row.dispatch, lane, claimedAt);
   // Another process may have settled one, and let it go, between our read and our claim.
-  const still = recheck ? new Map((await reread(read, asked, held, claimed)).map((row) => [row.dispatch, row])) : null;
+  const still = shared ? new Map((await reread(read, asked, held, claimed)).map((row) => [row.dispatch, row])) : null;
   let took = 0;
   for (const { row, takenOver } of claimed) {
     const current = still ? still.get(row.dispatch) : row;

@@ -62,6 +62,18 @@ export class Leases {
     return this.#releases.ask({ dispatch, position });
   }
 
+  /** Those of some dispatches that another process has. */
+  async taken(dispatches: readonly string[]): Promise<ReadonlySet<string>> {
+    if (dispatches.length === 0) return new Set();
+    const { rows } = await this.#pool.query<{ dispatch: string }>({
+      name: 'lease-taken',
+      text: `SELECT dispatch FROM work.dispatch_leases
+        WHERE dispatch = ANY ($1::text[]) AND holder <> $2 AND until >= now()`,
+      values: [textArray(dispatches), this.holder],
+    });
+    return new Set(rows.map(({ dispatch }) => dispatch));
+  }
+
   /** Renews; answers those that are not ours any more. */
   async renew(dispatches: readonly string[]): Promise<string[]> {
     const { rows } = await this.#pool.query<{ dispatch: string }>(
