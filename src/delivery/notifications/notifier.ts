@@ -40,6 +40,7 @@ export class Notifier implements Notifications {
   readonly #schedule: NotificationSchedule;
   readonly #most: number;
   readonly #mostPerWorkspace: number;
+  readonly #pollMs: number;
   readonly #rounds: Rounds;
   readonly #leases: Leases;
   readonly #reached: Reached;
@@ -53,7 +54,7 @@ export class Notifier implements Notifications {
   /** Held ones of which no round is over yet, by workspace. */
   readonly #underWay = new Map<number, number>();
   readonly #running = new Set<Promise<void>>();
-  /** When those that wait for a provider's pace may be looked at again, monotonic. */
+  /** When those that wait for a provider's pace, or that another process has, may be looked at again, monotonic. */
   readonly #postponed = new BoundedMap<string, number>(maxPostponed);
   #inFlight = 0;
   #looking: Promise<void> | null = null;
@@ -69,6 +70,7 @@ export class Notifier implements Notifications {
     this.#options = options;
     this.#schedule = options.schedule ?? defaultNotificationSchedule;
     this.#most = concurrency;
+    this.#pollMs = options.pollMs ?? 1_000;
     this.#mostPerWorkspace = options.concurrencyPerWorkspace ?? Math.max(1, Math.floor(concurrency / 4));
     this.#rounds = new Rounds(options);
     const trouble = (error: unknown) => this.#trouble(error);
@@ -147,7 +149,8 @@ export class Notifier implements Notifications {
 
   /** Takes up what is due, as far as there is room; answers when to look again, in milliseconds. Never rejects. */
   async #lookOnce(): Promise<number> {
-    const { read, clock, pollMs = 1_000 } = this.#options;
+    const { read, clock } = this.#options;
+    const pollMs = this.#pollMs;
     this.#lookAgain = false;
     const room = this.#most - this.#inFlight;
     // Whoever ends looks again.
@@ -189,7 +192,12 @@ export class Notifier implements Notifications {
     const claimedAt = this.#options.clock.monotonicMs();
     const claims = await this.#leases.claim(chosen.map(({ notification }) => notification));
     for (const [i, due] of chosen.entries()) {
-      if (claims[i] === 'refused') continue;
+      if (claims[i] === 'refused') {
+        // It must not hide what comes after it.
+        this.#postponed.set(due.notification, claimedAt + this.#pollMs);
+        this.#lookAgain = true;
+        continue;
+      }
       this.#held.add(due.notification, this.#holder, claimedAt);
       this.#count(due.workspace, 1);
       const work = this.#work(due).finally(() => {

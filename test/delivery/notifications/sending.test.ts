@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import t from 'tap';
 import { receiver } from '../webhooks/receiver.ts';
 import { mailgun, provider } from './node.ts';
@@ -29,6 +30,24 @@ t.test('sending', async (t) => {
     t.equal((await world.ended(mine)).status, 'sent');
     t.ok(hanging.got.length <= 2, 'it has its share');
     t.ok(running.depths().inFlight <= 3);
+  });
+
+  t.test('what one process has does not hide the rest from another', async (t) => {
+    const target = await receiver(t);
+    const accept = () => world.accept({ type: 'webhook', recipients: [target.url] });
+    const ids: string[] = [];
+    for (let i = 0; i < 12; i++) ids.push(await accept());
+    const [theirs, rest] = [ids.slice(0, 9), ids.slice(9)];
+    await world.node.options.work.query(
+      `INSERT INTO work.dispatch_leases (dispatch, holder, until)
+        SELECT dispatch, $2, now() + interval '1 hour' FROM unnest($1::text[]) AS u(dispatch)`,
+      [theirs, randomUUID()],
+    );
+    world.deliver(t, { concurrency: 8, concurrencyPerWorkspace: 2, pollMs: 10_000 });
+    await target.count(3);
+    t.strictSame(target.got.map(({ headers }) => headers['webhook-id']).sort(), rest.toSorted());
+    await world.node.options.work.query('DELETE FROM work.dispatch_leases WHERE dispatch = ANY ($1)', [theirs]);
+    for (const id of theirs) await world.node.commands.cancel({ workspace: 7, account: 0 }, id);
   });
 
   t.test('cancelled while it waits for its turn: it never leaves', async (t) => {
