@@ -1,12 +1,10 @@
 import type pg from 'pg';
-import type { PendingDispatch } from '../../projections/dispatches/queries.ts';
 import type { Queryable } from '../../projections/projection.ts';
 import type { ConnectorType } from '../commands/index.ts';
 import type { ConsumerLogger, Feed } from '../feed/feed.ts';
 import { sleep } from '../platform/clock.ts';
-import { Gather } from '../platform/gather.ts';
-import { type AttemptEnd, Attempts, type AttemptsOptions } from './attempt.ts';
-import { rowsCaughtUp, unavailableMs, untilHead } from './catch-up.ts';
+import { Attempts, type AttemptsOptions } from './attempt.ts';
+import { rowsCaughtUp, unavailableMs } from './catch-up.ts';
 import { fillLane } from './fill.ts';
 import { Held } from './held.ts';
 import { Lane, type ReadyDispatch } from './lane.ts';
@@ -15,13 +13,10 @@ import { Leases } from './leases.ts';
 import { Lookout } from './lookout.ts';
 import { defaultPace, type Pace, TokenBucket } from './pacing.ts';
 import { type Projected, Reached } from './reached.ts';
-import { Recorder, type RecorderOptions } from './recorder.ts';
 import { defaultSchedule, type Schedule } from './schedule.ts';
+import { type DispatchOutcome, Settling, type SettlingOptions } from './settling.ts';
 import { Slots } from './slots.ts';
 import { Troubles } from './trouble.ts';
-
-/** How an attempt ended, for metrics. `retried` used up an attempt, `throttled` did not; both are tried again. */
-export type DispatchOutcome = 'sent' | 'failed' | 'retried' | 'throttled';
 
 /** What the dispatcher needs. Times in milliseconds. */
 export interface DispatcherOptions extends Omit<AttemptsOptions, 'schedule' | 'random' | 'commands'> {
@@ -35,7 +30,7 @@ export interface DispatcherOptions extends Omit<AttemptsOptions, 'schedule' | 'r
   readonly projectorGroup: string;
   /** The last position of the log. */
   readonly head: () => Promise<bigint>;
-  readonly commands: AttemptsOptions['commands'] & RecorderOptions['commands'];
+  readonly commands: AttemptsOptions['commands'] & SettlingOptions['commands'];
   readonly logger: ConsumerLogger;
   /** No other process sends: its rows are not read again under a lease. See `endLeases` too. */
   readonly sole: boolean;
@@ -108,16 +103,12 @@ class RunningDispatcher implements Dispatcher {
   readonly #ended = new AbortController();
   readonly #lanes = new Map<string, Lane>();
   readonly #attempts: Attempts;
-  readonly #recorder: Recorder;
+  readonly #settling: Settling;
   readonly #leases: Leases;
   readonly #reached: Reached;
   readonly #held: Held;
   readonly #slots: Readonly<Record<ConnectorType, Slots<Lane>>>;
   readonly #overall: TokenBucket;
-  readonly #heads = new Gather<null, bigint>(1_000, async (asked) => {
-    const head = await this.#head();
-    return asked.map(() => head);
-  });
   readonly #running = new Set<Promise<void>>();
   /** Lanes that could hold more and may not. */
   readonly #starved = new Set<Lane>();
@@ -135,12 +126,18 @@ class RunningDispatcher implements Dispatcher {
     this.#maxHeld = options.maxHeld ?? 4_000;
     this.#startedAt = options.clock.now();
     this.#troubles = new Troubles(options.logger, 'the dispatcher met trouble and goes on', () => this.#now());
-    const { work: pool, projectorGroup, commands } = options;
+    const { work: pool, projectorGroup } = options;
     this.#attempts = new Attempts({ ...options, schedule: this.#schedule, random: options.random ?? Math.random });
-    this.#recorder = new Recorder({ commands, onTrouble: (error) => this.#trouble(error) });
     this.#leases = new Leases({ pool, lifeMs: this.#leaseMs, projectorGroup });
     this.#reached = new Reached(options.projected);
     this.#held = new Held(this.#leases, this.#reached, this.#ended.signal, (error) => this.#trouble(error));
+    this.#settling = new Settling({
+      ...options,
+      held: this.#held,
+      ended: this.#ended.signal,
+      onReleased: (lane, retryAt) => this.#onReleased(lane, retryAt),
+      onTrouble: (error) => this.#trouble(error),
+    });
     const perProvider = options.concurrencyPerProvider ?? 64;
     // One connector never has all of its provider's slots: those that hang are held up to the time-out.
     this.#mostPerLane = Math.max(1, Math.min(options.concurrencyPerConnector ?? 32, Math.floor(perProvider / 2)));
@@ -167,7 +164,7 @@ class RunningDispatcher implements Dispatcher {
       waiting += lane.readyCount;
       inFlight += lane.inFlight;
     }
-    const { depth } = this.#recorder;
+    const { depth } = this.#settling;
     return { waiting, inFlight, recording: depth, settled: this.#held.settled, lanes: this.#lanes.size };
   }
 
@@ -217,7 +214,7 @@ class RunningDispatcher implements Dispatcher {
     }
     let wakeAt = lane.dirtyAt;
     while (lane.readyCount > 0) {
-      if (this.#recorder.troubled) {
+      if (this.#settling.troubled) {
         wakeAt = Math.min(wakeAt, now + tickMs);
         break;
       }
@@ -287,63 +284,14 @@ class RunningDispatcher implements Dispatcher {
       lane.answered(end.result, now, pauseMs);
     }
     // What waits here for long would be held from others, and counts against what may be held.
-    for (const shed of lane.shed(lane.pausedUntil > now ? 0 : 2 * lane.limit)) this.#putBack(lane, shed.row);
+    for (const shed of lane.shed(lane.pausedUntil > now ? 0 : 2 * lane.limit)) this.#settling.putBack(lane, shed.row);
     this.#slots[row.connectorType].give(lane);
-    const settled = this.#settle(lane, row, end);
+    const settled = this.#settling.settle(lane, row, end);
     this.#pump(lane);
     await settled;
   }
 
-  async #settle(lane: Lane, row: PendingDispatch, end: AttemptEnd): Promise<void> {
-    if (end.end === 'unavailable') {
-      this.#trouble(end.error);
-      this.#putBack(lane, row);
-      return;
-    }
-    let retryAt: number | null = null;
-    let recordedAt: bigint | null = null;
-    if (end.end === 'record') {
-      try {
-        recordedAt = await this.#recorder.record(end.record);
-      } catch {
-        // Stopped before it was stored: the lease stays, and whoever takes it over reads the stream.
-        return;
-      }
-      const { command } = end.record;
-      if (command.command === 'RecordDeferred') retryAt = command.retryAt;
-      this.#options.onOutcome?.(row.connectorType, outcomeOf(end));
-    }
-    this.#letGo(lane, row, recordedAt, retryAt);
-  }
-
-  /** Gives back a dispatch that was not sent. */
-  #putBack(lane: Lane, row: PendingDispatch): void {
-    lane.dirty = true;
-    this.#held.letGo(row.dispatch, 0n).then(
-      () => this.#afterRelease(lane, null),
-      () => {},
-    );
-  }
-
-  /**
-   * Lets a dispatch go when the rows show what became of it: what was recorded here, or, where something else had recorded
-   * it before (a receipt), everything that the log holds now.
-   */
-  #letGo(lane: Lane, row: PendingDispatch, recordedAt: bigint | null, retryAt: number | null): void {
-    const shown = recordedAt === null ? this.#heads.ask(null) : Promise.resolve(recordedAt);
-    shown
-      .then((position) => this.#held.letGo(row.dispatch, position))
-      .then(
-        () => this.#afterRelease(lane, retryAt),
-        () => {},
-      );
-  }
-
-  #head(): Promise<bigint> {
-    return untilHead(this.#options.head, this.#ended.signal, (error) => this.#trouble(error));
-  }
-
-  #afterRelease(lane: Lane, retryAt: number | null): void {
+  #onReleased(lane: Lane, retryAt: number | null): void {
     if (retryAt !== null) {
       const dueInMs = Math.max(0, retryAt - this.#options.clock.now());
       lane.dirtyAt = Math.min(lane.dirtyAt, this.#now() + dueInMs);
@@ -384,7 +332,7 @@ class RunningDispatcher implements Dispatcher {
     const tracked = filling.finally(() => {
       lane.filling = null;
       this.#running.delete(tracked);
-      if (this.#stopping.signal.aborted) for (const { row } of lane.shed(0)) this.#putBack(lane, row);
+      if (this.#stopping.signal.aborted) for (const { row } of lane.shed(0)) this.#settling.putBack(lane, row);
       else this.#pump(lane);
     });
     lane.filling = tracked;
@@ -416,11 +364,11 @@ class RunningDispatcher implements Dispatcher {
     this.#stopping.abort();
     for (const lane of this.#lanes.values()) {
       if (lane.timer) clearTimeout(lane.timer);
-      for (const { row } of lane.shed(0)) this.#putBack(lane, row);
+      for (const { row } of lane.shed(0)) this.#settling.putBack(lane, row);
     }
     const finished = this.#allDone();
     await Promise.race([finished, sleep(this.#schedule.attemptTimeoutMs + stopGraceMs, this.#ended.signal)]);
-    this.#recorder.abandon();
+    this.#settling.abandon();
     await finished;
     // Leases of settled dispatches are let go only when the rows show them; what is not let go runs out.
     for (let waitedMs = 0; this.#held.size > 0 && waitedMs < stopGraceMs; waitedMs += 20) await sleep(20);
@@ -433,16 +381,5 @@ class RunningDispatcher implements Dispatcher {
 
   async #allDone(): Promise<void> {
     while (this.#running.size > 0) await Promise.allSettled([...this.#running]);
-  }
-}
-
-function outcomeOf({ record, result }: Extract<AttemptEnd, { end: 'record' }>): DispatchOutcome {
-  switch (record.command.command) {
-    case 'RecordSent':
-      return 'sent';
-    case 'RecordFailed':
-      return 'failed';
-    case 'RecordDeferred':
-      return result?.outcome === 'throttled' ? 'throttled' : 'retried';
   }
 }

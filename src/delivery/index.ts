@@ -3,8 +3,8 @@
  * log, only leases (promise 6).
  *
  * - `dispatcher.ts` sends dispatches through connectors. What is due is read from the rows, per connector (`lane.ts`, `fill.ts`);
- *   an attempt (`attempt.ts`) ends as a record in the log (`recorder.ts`), and when it is made again is told by
- *   `schedule.ts`. Pace per connector (`pacing.ts`), slots per provider (`slots.ts`).
+ *   an attempt (`attempt.ts`) ends as a record in the log (`settling.ts`, `recorder.ts`), and when it is made again
+ *   is told by `schedule.ts`. Pace per connector (`pacing.ts`), slots per provider (`slots.ts`).
  * - `receipts.ts` applies what providers report, `held-receipts.ts` what they reported too early.
  * - `webhooks/` posts what happened to those who asked, `notifications/` sends notifications over their channels, `email/` has
  *   one file per mail provider, `connectors/` one per provider of dispatches.
@@ -22,7 +22,8 @@
  * - Dispatches of a deleted workspace are not sent: they are erased. Those of a deleted or deactivated connector fail.
  *
  * Limits: attempts per connector and per provider, dispatches held at once, records per append, pages per look. A connector's
- * pace is kept per process. Up to 4,000 dispatches to a Telegram chat that is not to be written to yet are looked past.
+ * pace is kept per process. Up to 4,000 dispatches that other processes have, or to a Telegram chat that is not to be written to
+ * yet, are looked past.
  * Failure: while storage is away nothing new is sent; afterwards it goes on by itself.
  */
 import type pg from 'pg';
@@ -35,7 +36,7 @@ import { type DispatcherDepths, type DispatcherOptions, startDispatcher } from '
 import { startHeldReceipts } from './held-receipts.ts';
 import { type OnReceipt, Receipts, type ReceiptsOptions } from './receipts.ts';
 
-export type { DispatcherDepths, DispatcherOptions, DispatchOutcome } from './dispatcher.ts';
+export type { DispatcherDepths, DispatcherOptions } from './dispatcher.ts';
 export { endLeases } from './leases.ts';
 export { deliveryMigrations } from './migrations.ts';
 export {
@@ -49,6 +50,7 @@ export { defaultPace, type Pace } from './pacing.ts';
 export type { Projected } from './reached.ts';
 export type { OnReceipt, ReceiptOutcome, Receipts, ReceiptsOptions } from './receipts.ts';
 export { defaultSchedule, type Schedule } from './schedule.ts';
+export type { DispatchOutcome } from './settling.ts';
 export {
   defaultWebhookSchedule,
   OwnPoster,
