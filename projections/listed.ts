@@ -20,6 +20,7 @@ export interface ListQuery {
  */
 export function totalOf(shown: number, counted: number, page?: Page): number {
   const { offset, limit } = page ?? { offset: 0, limit: Number.POSITIVE_INFINITY };
+  if (limit === 0) return counted;
   if (shown === 0 && offset > 0) return Math.min(counted, offset);
   return shown < limit ? offset + shown : Math.max(counted, offset + shown);
 }

@@ -106,7 +106,12 @@ export async function listDispatches(db: Queryable, filter: DispatchFilter & Pag
       ORDER BY d.created_at DESC, d.dispatch DESC LIMIT $6 OFFSET $7`,
     values: [workspace, from, to, status ?? null, connectorType ?? null, limit, offset],
   });
-  return { items: rows, total: totalOf(rows.length, total, filter) };
+  // Counted a moment ago: the last page is known by its day, and on another a page that is short says nothing of the days before.
+  const isLast = oldest === days.at(-1)?.[0];
+  return {
+    items: rows,
+    total: isLast ? totalOf(rows.length, total, filter) : Math.max(total, filter.offset + rows.length),
+  };
 }
 
 /**

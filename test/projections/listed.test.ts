@@ -37,6 +37,7 @@ t.test('a total is never at odds with its page, whatever happens between the two
       [3, 3, 2, 8, 0, 3, 'beyond the end: what was counted'],
       [3, 9, 2, 4, 0, 4, 'beyond the end: what comes later is not there yet'],
       [3, 3, 0, 0, 0, 3, 'a page of nothing tells nothing'],
+      [3, 3, 0, 8, 0, 3, 'wherever it begins'],
     ];
   for (const [then, now, limit, offset, shown, total, why] of cases)
     t.same(await seen(then, now, { limit, offset }), [shown, total], why);
