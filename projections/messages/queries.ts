@@ -38,12 +38,15 @@ export async function messagesByNumber(
   return rows;
 }
 
-/** An account that posted messages, and what it was called then; the names that it gave with them stand in their events. */
-export type Poster = Pick<MessageView, 'sender' | 'senderName' | 'senderDeleted'>;
+/**
+ * An account that posted messages, and what it was called then; the names that it gave with them stand in their events. `deleted`
+ * says whether they are tombstones.
+ */
+export type Poster = Pick<MessageView, 'sender' | 'senderName' | 'senderDeleted' | 'deleted'>;
 
 /**
- * Of messages that were posted, those that are there still, and who posted each: what their events do not say themselves. Rows
- * of messages are not read out, and a name is looked up once.
+ * Who posted messages, tombstones too, unknown ones left out: what their events do not say themselves. Rows of messages are not
+ * read out, and a name is looked up once.
  */
 export async function postersOf(
   db: Queryable,
@@ -52,12 +55,13 @@ export async function postersOf(
 ): Promise<Map<number, Poster>> {
   const { rows } = await db.query<Poster & { messages: number[] }>({
     name: 'messages-posters',
-    text: `SELECT m.messages, m.sender, ${calledNow('n')} AS "senderName", coalesce(who.deleted, false) AS "senderDeleted"
+    text: `SELECT m.messages, m.sender, m.deleted, ${calledNow('n')} AS "senderName",
+        coalesce(who.deleted, false) AS "senderDeleted"
       FROM (
-        SELECT m.workspace, m.sender, m.profile_revision, array_agg(m.message) AS messages
+        SELECT m.workspace, m.sender, m.profile_revision, m.deleted, array_agg(m.message) AS messages
           FROM messages m JOIN rooms r USING (workspace, room)
-          WHERE ${among} AND NOT m.deleted
-          GROUP BY m.workspace, m.sender, m.profile_revision
+          WHERE ${among}
+          GROUP BY m.workspace, m.sender, m.profile_revision, m.deleted
       ) m ${nameJoins}`,
     values: [workspace, messages],
   });

@@ -96,10 +96,15 @@ t.test('single messages: what they say, who said it and under what name', async 
       const { by, at } = known.deleted;
       t.match(view, { deleted: true, body: null, meta: null, deletedBy: by, deletedAt: at });
       t.equal(view?.senderName, account?.deleted ? null : called);
-      t.equal(poster, undefined);
+      t.match(poster, { sender, senderName: view?.senderName, senderDeleted: view?.senderDeleted, deleted: true });
       continue;
     }
-    t.match(poster, { sender, senderName: account?.deleted ? null : called, senderDeleted: view?.senderDeleted });
+    t.match(poster, {
+      sender,
+      senderName: account?.deleted ? null : called,
+      senderDeleted: view?.senderDeleted,
+      deleted: false,
+    });
     t.equal(view?.senderName, data.senderName ?? (account?.deleted ? null : called));
     t.same(
       JSON.stringify(view?.body).length,

@@ -66,7 +66,7 @@ const eventTypes = [
 
 /** What rows say of a workspace's events. */
 interface Rows {
-  /** Of messages that were posted and are there still. */
+  /** Of messages that were posted. */
   readonly posters: ReadonlyMap<number, Poster>;
   readonly messages: ReadonlyMap<number, MessageView>;
   readonly members: ReadonlyMap<string, MemberView>;
@@ -185,7 +185,7 @@ class WebhookEvents {
   /** As it was posted, whatever became of its text since. */
   #posted({ data, at }: Of<'MessagePosted'>, { posters }: Rows): Told | null {
     const poster = posters.get(data.message);
-    if (!poster) return null;
+    if (!poster || poster.deleted) return null;
     const state = { ...data, edits: 0, postedAt: at, editedAt: null, deleted: false };
     return {
       event: 'message.created',
