@@ -48,7 +48,7 @@ const SETTINGS: Readonly<Record<string, string>> = {
   synchronous_commit: 'on',
   full_page_writes: 'on',
   wal_compression: 'off',
-  // Else every append stands still for some 60 ms while the next 16 MB are filled with zeros: once a second where much comes in.
+  // Else appends stand still for some 60 ms whenever 16 MB that are new are filled with zeros: once a second where much comes in.
   wal_init_zero: 'off',
   shared_buffers: '128MB',
   max_wal_size: '2GB',
