@@ -37,16 +37,16 @@ export async function fillLane(lane: Lane, wanted: number, options: FillOptions)
   const { workspace, connector } = lane;
   let after: Pick<PendingDispatch, 'due' | 'dispatch'> | undefined;
   let took = 0;
-  let elsewhere = 0;
+  let passed = 0;
   let chatMs = Number.POSITIVE_INFINITY;
   for (let page = 0; page < maxPages; page++) {
-    // As much again as others have: pages grow until they reach beyond it.
-    const limit = Math.min(maxPage, wanted - took + lane.held + elsewhere);
+    // The more is passed over, the further the next page reaches.
+    const limit = Math.min(maxPage, wanted - took + lane.held + 4 * passed);
     const asked = { workspace, connector, nowMs: clock.now(), limit, ...(after && { after }) };
     const rows = await pendingDispatches(read, asked);
     const others = rows.filter(({ dispatch }) => !held.has(dispatch));
     const taken = shared ? await leases.taken(others.map(({ dispatch }) => dispatch)) : nothing;
-    elsewhere += taken.size;
+    passed += taken.size;
     const chats = new Set<string>();
     const candidates: PendingDispatch[] = [];
     let isCut = false;
@@ -57,8 +57,10 @@ export async function fillLane(lane: Lane, wanted: number, options: FillOptions)
       const waitMs = lane.chatWaitMs(row, clock.monotonicMs());
       const twin = lane.pacesChats && chats.has(row.to);
       chats.add(row.to);
-      if (waitMs > 0 || twin) chatMs = Math.min(chatMs, Math.max(waitMs, minAgainMs));
-      else candidates.push(row);
+      if (waitMs > 0 || twin) {
+        passed++;
+        chatMs = Math.min(chatMs, Math.max(waitMs, minAgainMs));
+      } else candidates.push(row);
     }
     took += await claim(lane, candidates, options, asked);
     // Of those beyond the cut some may be had where another was quicker with the ones before.

@@ -22,7 +22,7 @@
  * - Dispatches of a deleted workspace are not sent: they are erased. Those of a deleted or deactivated connector fail.
  *
  * Limits: attempts per connector and per provider, dispatches held at once, records per append, pages per look. A connector's
- * pace is kept per process. Up to 4,000 dispatches that other processes have, or to a Telegram chat that is not to be written to
+ * pace is kept per process. Some 2,000 dispatches that other processes have, or to a Telegram chat that is not to be written to
  * yet, are looked past.
  * Failure: while storage is away nothing new is sent; afterwards it goes on by itself.
  */

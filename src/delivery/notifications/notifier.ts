@@ -21,6 +21,10 @@ import { Rounds } from './rounds.ts';
 
 const tickMs = 250;
 const soonestMs = 10;
+/** Notifications of one workspace and urgency in a page at most. */
+const maxPage = 500;
+/** Pages of one look at most. */
+const maxPages = 8;
 const backoffMs = { first: 50, most: 2_000 } as const;
 /** For what follows on a round at a stop: its recording, and the rows that show it. */
 const stopGraceMs = 3_000;
@@ -40,7 +44,6 @@ export class Notifier implements Notifications {
   readonly #schedule: NotificationSchedule;
   readonly #most: number;
   readonly #mostPerWorkspace: number;
-  readonly #pollMs: number;
   readonly #rounds: Rounds;
   readonly #leases: Leases;
   readonly #reached: Reached;
@@ -54,7 +57,7 @@ export class Notifier implements Notifications {
   /** Held ones of which no round is over yet, by workspace. */
   readonly #underWay = new Map<number, number>();
   readonly #running = new Set<Promise<void>>();
-  /** When those that wait for a provider's pace, or that another process has, may be looked at again, monotonic. */
+  /** When those that wait for a provider's pace may be looked at again, monotonic. */
   readonly #postponed = new BoundedMap<string, number>(maxPostponed);
   #inFlight = 0;
   #looking: Promise<void> | null = null;
@@ -70,7 +73,6 @@ export class Notifier implements Notifications {
     this.#options = options;
     this.#schedule = options.schedule ?? defaultNotificationSchedule;
     this.#most = concurrency;
-    this.#pollMs = options.pollMs ?? 1_000;
     this.#mostPerWorkspace = options.concurrencyPerWorkspace ?? Math.max(1, Math.floor(concurrency / 4));
     this.#rounds = new Rounds(options);
     const trouble = (error: unknown) => this.#trouble(error);
@@ -149,19 +151,15 @@ export class Notifier implements Notifications {
 
   /** Takes up what is due, as far as there is room; answers when to look again, in milliseconds. Never rejects. */
   async #lookOnce(): Promise<number> {
-    const { read, clock } = this.#options;
-    const pollMs = this.#pollMs;
+    const { clock, pollMs = 1_000 } = this.#options;
     this.#lookAgain = false;
-    const room = this.#most - this.#inFlight;
     // Whoever ends looks again.
-    if (room <= 0) return pollMs;
+    if (this.#inFlight >= this.#most) return pollMs;
     try {
       const now = clock.monotonicMs();
-      const postponed = [...this.#postponed].filter(([, until]) => until > now);
-      const except = [...this.#held.names(), ...postponed.map(([notification]) => notification)];
-      const asked = { nowMs: clock.now(), perWorkspace: this.#mostPerWorkspace, except };
-      const { due, nextDue } = await notificationsDue(read, asked);
-      await this.#take(this.#chosen(due, room));
+      for (const [notification, until] of this.#postponed) if (until <= now) this.#postponed.delete(notification);
+      const postponed = [...this.#postponed];
+      const nextDue = await this.#takeUp(postponed.map(([notification]) => notification));
       const soonest = Math.min(
         nextDue === null ? pollMs : nextDue - clock.now(),
         ...postponed.map(([, at]) => at - now),
@@ -170,6 +168,23 @@ export class Notifier implements Notifications {
     } catch (error) {
       this.#trouble(error);
       return unavailableMs;
+    }
+  }
+
+  /**
+   * Takes up what is due and not `postponed`; answers when the next one comes due. What other processes have is looked past, as
+   * far as some pages go.
+   */
+  async #takeUp(postponed: readonly string[]): Promise<number | null> {
+    const { read, clock } = this.#options;
+    const taken = new Set<string>();
+    for (let page = 1; ; page++) {
+      const except = [...this.#held.names(), ...postponed, ...taken];
+      const perWorkspace = Math.min(maxPage, this.#mostPerWorkspace + taken.size);
+      const { due, nextDue } = await notificationsDue(read, { nowMs: clock.now(), perWorkspace, except });
+      const refused = await this.#take(this.#chosen(due, this.#most - this.#inFlight));
+      if (refused === 0 || page === maxPages) return nextDue;
+      for (const each of await this.#leases.taken(due.map(({ notification }) => notification))) taken.add(each);
     }
   }
 
@@ -187,15 +202,15 @@ export class Notifier implements Notifications {
     return chosen;
   }
 
-  async #take(chosen: readonly Due[]): Promise<void> {
-    if (chosen.length === 0) return;
+  /** Claims them, and begins with those that it gets; answers how many other processes have. */
+  async #take(chosen: readonly Due[]): Promise<number> {
+    if (chosen.length === 0) return 0;
     const claimedAt = this.#options.clock.monotonicMs();
     const claims = await this.#leases.claim(chosen.map(({ notification }) => notification));
+    let refused = 0;
     for (const [i, due] of chosen.entries()) {
       if (claims[i] === 'refused') {
-        // It must not hide what comes after it.
-        this.#postponed.set(due.notification, claimedAt + this.#pollMs);
-        this.#lookAgain = true;
+        refused++;
         continue;
       }
       this.#held.add(due.notification, this.#holder, claimedAt);
@@ -207,6 +222,7 @@ export class Notifier implements Notifications {
       });
       this.#running.add(work);
     }
+    return refused;
   }
 
   #count(workspace: number, by: number): void {
