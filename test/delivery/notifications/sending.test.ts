@@ -43,8 +43,9 @@ t.test('sending', async (t) => {
         SELECT dispatch, $2, now() + interval '1 hour' FROM unnest($1::text[]) AS u(dispatch)`,
       [theirs, randomUUID()],
     );
-    world.deliver(t, { concurrency: 8, concurrencyPerWorkspace: 2, pollMs: 10_000 });
+    const running = world.deliver(t, { concurrency: 8, concurrencyPerWorkspace: 2, pollMs: 10_000 });
     await target.count(3);
+    await running.stop();
     t.strictSame(target.got.map(({ headers }) => headers['webhook-id']).sort(), rest.toSorted());
     await world.node.options.work.query('DELETE FROM work.dispatch_leases WHERE dispatch = ANY ($1)', [theirs]);
     for (const id of theirs) await world.node.commands.cancel({ workspace: 7, account: 0 }, id);
