@@ -93,9 +93,10 @@ class Joining<Context, Item extends HistoryItem> {
     const { dialect, shared, ring, audiences } = this.#hub;
     const session = this.#session;
     const missed = entriesFor(audiences.of(session.workspace), session, ring.seqAfter(session.sentUpTo));
-    const entries = this.#limited ? this.#latest(missed) : missed;
-    const unprepared = entries.filter(({ prepared, event }) => !prepared && event !== null);
+    // Whether an event is shown at all may hang on what is prepared: it comes before the choice of the latest.
+    const unprepared = missed.filter(({ prepared, event }) => !prepared && event !== null);
     if (unprepared.length > 0 && dialect.prepare !== undefined) return this.#prepare(unprepared);
+    const entries = this.#limited ? this.#latest(missed) : missed;
     const pieces: Buffer[] = [];
     let bytes = 0;
     let taken = 0;

@@ -77,6 +77,29 @@ t.test('a socket goes on from where it was', async (t) => {
     t.strictSame(await master.quiet(), [], 'a master key says from where');
   });
 
+  t.test('without one: an edit that no socket was open for', async (t) => {
+    const [fay, gus] = [await chat.user(client, 'fay'), await chat.user(client, 'gus')];
+    const quiet = await chat.room(fay.key);
+    await chat.post(`/rooms/${quiet}/join`, {}, gus.key);
+    const before = await chat.message(fay.key, quiet, 'old words');
+    const socket = await asked(t, gus.key, {});
+    await socket.quiet();
+    await socket.close();
+    await chat.put(`/messages/${before}`, { content: 'new words' }, fay.key);
+    const between = await chat.message(fay.key, quiet, 'posted meanwhile');
+    await chat.put(`/messages/${between}`, { content: 'and edited' }, fay.key);
+    const again = await asked(t, gus.key, {});
+    const frames = [];
+    while (frames.at(-1)?.data.content !== 'and edited') frames.push(await again.next());
+    t.match(
+      frames.filter(({ type }) => type === 'message_updated'),
+      [
+        { type: 'message_updated', data: { id: before, content: 'new words' } },
+        { type: 'message_updated', data: { id: between, content: 'and edited' } },
+      ],
+    );
+  });
+
   t.test('what it could see when it happened, and still exists', async (t) => {
     const dan = await chat.user(client, 'dan');
     const eve = await chat.user(client, 'eve');
