@@ -2,9 +2,12 @@ import type { Encoding } from './frames.ts';
 import type { HubSession } from './session.ts';
 import type { Heartbeat } from './socket-dialect.ts';
 
+/** A peer that is not pinged is looked at so often in an interval: its silence is known to a thirtieth. */
+const looks = 30;
+
 /** When a session is looked at for the first time: at any moment of the interval, so that those who come together do not stay so. */
 export function firstBeatMs({ intervalMs, ping }: Heartbeat, nowMs: number, random: number): number {
-  return nowMs + intervalMs * (ping === 'none' ? 0.25 : random);
+  return nowMs + intervalMs * (ping === 'none' ? 1 / looks : random);
 }
 
 /** Looks whether a session's peer is alive, and pings it. Answers when to look again; null when it is dead. */
@@ -21,7 +24,7 @@ export function beat<Context>(
   if (ping === 'none') {
     if (heard) session.heardMs = nowMs;
     const silentUntilMs = session.heardMs + intervalMs;
-    return nowMs >= silentUntilMs ? null : Math.min(nowMs + intervalMs / 4, silentUntilMs);
+    return nowMs >= silentUntilMs ? null : Math.min(nowMs + intervalMs / looks, silentUntilMs);
   }
   if (session.onProbation) {
     session.onProbation = false;
