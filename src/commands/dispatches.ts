@@ -101,7 +101,9 @@ export class DispatchCommands {
     const month = quota.month();
     if (accept === null || !quota.takeOne(workspace, account, limit)) return null;
     const actor = actorOf(key, trace);
-    return door.append(this.#commitOf(accept, actor)).then(
+    const commit = this.#commitOf(accept, actor);
+    const through = () => quota.through(workspace, account, limit, month);
+    const sent = door.append(commit).then(
       (outcome) => {
         if (outcome.outcome === 'unknown') throw new DomainError('unavailable');
         if ('position' in outcome) {
@@ -119,6 +121,8 @@ export class DispatchCommands {
         throw error;
       },
     );
+    sent.then(through, through);
+    return sent;
   }
 
   /** The command of a send that nothing speaks against, when that can be told from memory; null otherwise. */
@@ -141,7 +145,8 @@ export class DispatchCommands {
     const tier = this.tierOf(key.owner);
     const limit = monthlyQuota[typeof tier === 'string' ? tier : await tier];
     const month = quota.month();
-    const taking = quota.take(key.owner.workspace, key.owner.account, limit, requests.length);
+    const { workspace, account } = key.owner;
+    const taking = quota.take(workspace, account, limit, requests.length, { tentative: true });
     let left = typeof taking === 'number' ? taking : await taking;
     let unused = 0;
 
@@ -172,7 +177,8 @@ export class DispatchCommands {
       if (pending.size > 0) unused = await this.#appendSends(pending, results, actor);
       left += unused;
     } finally {
-      quota.giveBack(key.owner.workspace, key.owner.account, limit, left, month);
+      quota.giveBack(workspace, account, limit, left, month);
+      quota.through(workspace, account, limit, month);
     }
     const sent = results as SendResult[];
     return unused > 0 ? this.#sendStarved(key, requests, sent, trace) : sent;

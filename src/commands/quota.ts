@@ -13,6 +13,10 @@ interface Block {
   /** All points of the month are given out. */
   exhausted: boolean;
   lease: Promise<void> | null;
+  /** Tentative takers who are not through. */
+  pending: number;
+  /** Who waits for the next of them to be through. */
+  readonly waiting: (() => void)[];
   readonly size: LeaseSize;
   readonly month: string;
 }
@@ -39,24 +43,42 @@ export class Quota {
     this.#count = count;
   }
 
-  /** Takes points of this month; the number given, at most those asked for. A limit of 0 is no limit. */
-  take(workspace: number, account: number, limit: number, points = 1): number | Promise<number> {
+  /**
+   * Takes points of this month; the number given, at most those asked for. A limit of 0 is no limit. `tentative`: some may be
+   * given back, and `through` follows; whoever finds too few waits for that.
+   */
+  take(
+    workspace: number,
+    account: number,
+    limit: number,
+    points = 1,
+    { tentative = false }: { readonly tentative?: boolean } = {},
+  ): number | Promise<number> {
     if (limit === 0) return points;
     const block = this.#block(workspace, account);
-    if (block.points >= points) {
-      block.points -= points;
-      return points;
-    }
-    return this.#leaseAndTake(block, { workspace, account, limit, points });
+    if (block.points < points) return this.#leaseAndTake(block, { workspace, account, limit, points, tentative });
+    block.points -= points;
+    if (tentative) block.pending++;
+    return points;
   }
 
-  /** Takes one point of this month when that needs no lease; false when it does. */
+  /** Takes one point of this month, tentatively, when that needs no lease; false when it does. */
   takeOne(workspace: number, account: number, limit: number): boolean {
     if (limit === 0) return true;
     const block = this.#block(workspace, account);
     if (block.points < 1) return false;
     block.points--;
+    block.pending++;
     return true;
+  }
+
+  /** What was taken tentatively, in this month (see `giveBack`), is spent or was given back. */
+  through(workspace: number, account: number, limit: number, month: string): void {
+    if (limit === 0) return;
+    const block = this.#block(workspace, account);
+    if (block.month !== month) return;
+    block.pending--;
+    for (const wake of block.waiting.splice(0)) wake();
   }
 
   /**
@@ -117,7 +139,8 @@ export class Quota {
     const month = this.month();
     let block = this.#blocks.get(name);
     if (block?.month !== month) {
-      block = { points: 0, exhausted: false, lease: null, size: new LeaseSize(firstLease), month };
+      const size = new LeaseSize(firstLease);
+      block = { points: 0, exhausted: false, lease: null, pending: 0, waiting: [], size, month };
       this.#blocks.delete(name);
       this.#blocks.set(name, block);
     }
@@ -126,7 +149,7 @@ export class Quota {
 
   async #leaseAndTake(
     block: Block,
-    want: { workspace: number; account: number; limit: number; points: number },
+    want: { workspace: number; account: number; limit: number; points: number; tentative: boolean },
   ): Promise<number> {
     block.exhausted = false;
     while (block.points < want.points && !block.exhausted) {
@@ -135,8 +158,14 @@ export class Quota {
       });
       await block.lease;
     }
+    // Not longer than for those who have or want points already: others come meanwhile.
+    let before = block.pending + block.waiting.length;
+    for (; before > 0 && block.pending > 0 && block.points < want.points; before--) {
+      await new Promise<void>((resolve) => block.waiting.push(resolve));
+    }
     const taken = Math.min(want.points, block.points);
     block.points -= taken;
+    if (want.tentative) block.pending++;
     return taken;
   }
 

@@ -123,6 +123,39 @@ t.test('what is given back belongs to the month it was taken in', async (t) => {
   t.equal(await oneByOne(quota, 10, 20), 10, 'the next month does not get it');
 });
 
+t.test('who finds none left waits for what may come back', async (t) => {
+  const w = await world(t);
+  const { quota } = await w.node({ clock: new TestClock(midMonth) });
+  const month = quota.month();
+  const tentative = { tentative: true };
+  t.equal(await quota.take(1, 1, 10, 9, tentative), 9);
+  t.equal(await quota.take(1, 1, 10, 1, tentative), 1);
+  const waiting = Promise.all([quota.take(1, 1, 10, 2), quota.take(1, 1, 10)]);
+  quota.through(1, 1, 10, month);
+  quota.giveBack(1, 1, 10, 2, month);
+  quota.through(1, 1, 10, month);
+  t.strictSame(await waiting, [2, 0], 'no more than came back');
+  t.equal(await quota.take(1, 1, 10), 0, 'and nobody to wait for');
+});
+
+t.test('sends beside replays, which take points and give them back', async (t) => {
+  const w = await world(t);
+  const { dispatches, ...node } = await w.node({ monthlyQuota: 200, clock: new TestClock(midMonth) });
+  const project = await makeProject({ dispatches, ...node });
+  const keyed = Array.from({ length: 100 }, (_, i) => project.request({ idempotencyKey: `${i}` }));
+  await dispatches.sendAll(project.key, keyed);
+  for (let round = 0; round < 5; round++) {
+    const wrong = Array.from({ length: 150 }, () => project.request({ to: 'nonsense' }));
+    const [, , ...sent] = await Promise.all([
+      dispatches.sendAll(project.key, keyed),
+      dispatches.sendAll(project.key, wrong),
+      ...Array.from({ length: 10 }, () => dispatches.send(project.key, project.request())),
+    ]);
+    t.equal(sent.length, 10);
+  }
+  t.equal(await acceptedIn(w), 150);
+});
+
 t.test('accounts do not share', async (t) => {
   const w = await world(t);
   const { quota } = await w.node({ clock: new TestClock(midMonth) });
