@@ -14,6 +14,7 @@ import {
 } from '../log/log.ts';
 import { type Clock, sleep } from '../platform/clock.ts';
 import { asUnavailable, StateCache } from './state-cache.ts';
+import { Turns } from './turns.ts';
 
 /** Who acts, in which workspace, and in which trace. */
 export interface Actor {
@@ -85,12 +86,14 @@ export class CommandDoor {
   /** Counts commands that did not go through `execute`. */
   readonly accepted: NonNullable<DoorOptions['onAccepted']>;
   readonly #onAcknowledged: NonNullable<DoorOptions['onAcknowledged']>;
+  readonly #turns: Turns;
   #draining = false;
 
   constructor({ log, clock, onAcknowledged = () => {}, onAccepted = () => {} }: DoorOptions) {
     this.#log = log;
     this.clock = clock;
     this.states = new StateCache(log, clock);
+    this.#turns = new Turns(() => clock.monotonicMs(), unknownForMs);
     this.#onAcknowledged = onAcknowledged;
     this.accepted = onAccepted;
   }
@@ -114,13 +117,27 @@ export class CommandDoor {
     return (await this.states.load(aggregate, stream)).state;
   }
 
-  /** Carries out one command on one stream. */
-  async execute<State, Command>(
+  /**
+   * Carries out one command on one stream. Within the process they take turns there, so that a hundred who come at once are
+   * no conflict.
+   */
+  execute<State, Command>(
     aggregate: Aggregate<State, Command>,
     stream: string,
     command: Command,
     actor: Actor,
     options: ExecuteOptions<State> = {},
+  ): Promise<Written<State>> {
+    const work = () => this.#execute(aggregate, stream, command, actor, options);
+    return options.isNew ? work() : this.#turns.take(stream, work);
+  }
+
+  async #execute<State, Command>(
+    aggregate: Aggregate<State, Command>,
+    stream: string,
+    command: Command,
+    actor: Actor,
+    options: ExecuteOptions<State>,
   ): Promise<Written<State>> {
     const commitId = randomUUID();
     const most = options.maxConflicts ?? maxConflicts;

@@ -42,7 +42,7 @@ export interface RoomInput extends Partial<Omit<Settings, 'kind' | 'joinPolicy'>
   readonly members: readonly NewMember[];
   /** Messages from here on are shown to the members; all unless told. Milliseconds since the epoch. */
   readonly historyFrom?: number;
-  /** There is one such room at a time for this pair: with the order of the two, or without. */
+  /** There is one such room at a time for this pair: with the order of the two, or without. Who of them left is in again. */
   readonly pair?: { readonly rule: 'ordered' | 'unordered'; readonly accounts: readonly [number, number] };
 }
 
@@ -70,8 +70,6 @@ export type LeaveOptions = Omit<
 /** What a change of a room left behind; `written` tells what really happened. */
 export type ChangedRoom = Written<RoomState>;
 
-/** Commands that wait for one room, in one process. */
-const maxWaiting = 2_000;
 /** Attempts at one command when other processes write to the same room: one that keeps losing to a busy one is patient. */
 const maxConflicts = 200;
 /** Attempts at a pair whose room is being deleted. */
@@ -79,11 +77,10 @@ const maxPairTries = 3;
 
 /**
  * Commands on rooms: settings and membership. Every one is judged by the rules with its actor's account, 0 standing for the
- * master key. Commands on one room take turns within the process, so that a hundred who join at once are no conflict.
+ * master key.
  */
 export class RoomCommands {
   readonly #options: RoomCommandsOptions;
-  readonly #turns = new Map<string, { last: Promise<unknown>; waiting: number }>();
 
   constructor(options: RoomCommandsOptions) {
     this.#options = options;
@@ -91,7 +88,7 @@ export class RoomCommands {
 
   /**
    * Creates a room. Throws `not-found` for an account that does not exist (`details.account`), `access-denied` for another's
-   * name, `room-full`.
+   * name, `room-full`, also where somebody else took the place of one of a pair.
    */
   async create(actor: Actor, input: RoomInput, keyed?: Keyed): Promise<CreatedRoom> {
     const { workspace } = actor;
@@ -135,11 +132,26 @@ export class RoomCommands {
         if (!(error instanceof ClaimTakenError) || error.claim !== pair || error.by.made === null) throw error;
         const { room: id } = JSON.parse(error.by.made) as { room: number };
         const state = await this.stateOf(workspace, id);
-        if (state.exists && !state.deleted) return { room: id, state, position: null, existing: true };
+        if (state.exists && !state.deleted) return { room: id, ...(await this.#wholePair(actor, id, state, input)) };
         if (tries === maxPairTries) throw new DomainError('unavailable');
         door.states.forget(streams.room(workspace, id));
       }
     }
+  }
+
+  /** Who of a pair has left its room is in again: what is sent there would reach nobody. */
+  async #wholePair(
+    actor: Actor,
+    id: number,
+    state: RoomState,
+    { pair }: RoomInput,
+  ): Promise<Omit<CreatedRoom, 'room'>> {
+    const gone = (pair?.accounts ?? []).filter((each) => !memberOf(state.members, each));
+    if (gone.length === 0) return { state, position: null, existing: true };
+    const changed = await this.changeMembers({ ...actor, account: SERVICE_ACCOUNT }, id, {
+      add: gone.map((each) => ({ account: each })),
+    });
+    return { state: changed.state, position: changed.position, existing: true };
   }
 
   /** The state of a room, as it is; at once when it is in memory. One that never was does not exist. */
@@ -276,27 +288,12 @@ export class RoomCommands {
     return { workspace: actor.workspace, room: id, by: actor.account };
   }
 
-  /** Executes when those before it are through. */
-  async #execute(actor: Actor, id: number, command: RoomCommand): Promise<ChangedRoom> {
-    const { door } = this.#options;
-    const stream = streams.room(actor.workspace, id);
-    const turn = this.#turns.get(stream) ?? { last: Promise.resolve(), waiting: 0 };
-    if (turn.waiting >= maxWaiting) throw new DomainError('unavailable', 'too many commands on one room are waiting');
-    turn.waiting++;
-    this.#turns.set(stream, turn);
-    const work = turn.last.then(() =>
-      door.execute(room, stream, command, actor, {
-        maxConflicts,
-        releasesOf: ({ claim }, events) =>
-          claim !== null && events.some(({ type }) => type === 'RoomDeleted') ? [claim] : [],
-      }),
-    );
-    turn.last = work.catch(() => {});
-    try {
-      return await work;
-    } finally {
-      if (--turn.waiting === 0) this.#turns.delete(stream);
-    }
+  #execute(actor: Actor, id: number, command: RoomCommand): Promise<ChangedRoom> {
+    return this.#options.door.execute(room, streams.room(actor.workspace, id), command, actor, {
+      maxConflicts,
+      releasesOf: ({ claim }, events) =>
+        claim !== null && events.some(({ type }) => type === 'RoomDeleted') ? [claim] : [],
+    });
   }
 
   #pairClaim(workspace: number, { rule, accounts: [a, b] }: NonNullable<RoomInput['pair']>): string {

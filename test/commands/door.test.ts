@@ -48,6 +48,18 @@ t.test('writers at once, from two doors, lose nothing', async (t) => {
   }
 });
 
+t.test('a hundred on one object, at one door', async (t) => {
+  const w = await world(t);
+  const { door } = await w.node();
+  const written = await times(100, () => door.execute(counter, 'counter', 'add', owner));
+  t.strictSame(
+    written.map(({ state }) => state),
+    Array.from({ length: 100 }, (_, i) => i + 1),
+  );
+  t.equal(await refusal(() => door.execute(counter, 'counter', 'refuse', owner)), 'access-denied');
+  t.equal((await door.execute(counter, 'counter', 'add', owner)).state, 101, 'a refusal holds nobody up');
+});
+
 t.test('who is beaten too often is told to try again', async (t) => {
   const w = await world(t);
   const [a, b] = [await w.node(), await w.node()] as const;
