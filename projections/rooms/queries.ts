@@ -215,21 +215,26 @@ export function listRoomsOf(
   return list(db, filter, page, account);
 }
 
-/** The newest private room that was not deleted and that both are members of, or null. For one with oneself name it twice. */
+/**
+ * The first private room that was not deleted and whose members are these two, or null. For one with oneself name it twice.
+ * With `creator`, of those that this account made.
+ */
 export async function privateRoomOf(
   db: Queryable,
   workspace: number,
   one: number,
   other: number,
+  { creator }: { readonly creator?: number } = {},
 ): Promise<number | null> {
   const { rows } = await db.query<{ room: number }>({
     text: `SELECT r.room FROM memberships x JOIN rooms r USING (workspace, room)
       WHERE x.workspace = $1 AND x.account = $2 AND x.ended_position IS NULL AND r.kind = 'private' AND NOT r.deleted
         AND r.participant_count = CASE WHEN $2::int = $3::int THEN 1 ELSE 2 END AND ${living('$1')}
+        AND ($4::int IS NULL OR r.creator = $4)
         AND EXISTS (SELECT FROM memberships y WHERE y.workspace = $1 AND y.room = r.room AND y.account = $3
           AND y.ended_position IS NULL)
-      ORDER BY r.room DESC LIMIT 1`,
-    values: [workspace, one, other],
+      ORDER BY r.room LIMIT 1`,
+    values: [workspace, one, other, creator ?? null],
   });
   return rows[0]?.room ?? null;
 }

@@ -134,7 +134,9 @@ t.test('members', async (t) => {
     }
     if (known.kind === 'private' && !known.deleted && current.length === 2) {
       const [one, other] = current.map(({ account }) => account) as [number, number];
-      t.ok(((await privateRoomOf(db, workspace, other, one)) ?? 0) >= room);
+      const first = await privateRoomOf(db, workspace, other, one);
+      t.ok(first !== null && first <= room);
+      t.equal(await privateRoomOf(db, workspace, one, other, { creator: 999_999 }), null);
     }
   }
 });

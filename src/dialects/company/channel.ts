@@ -41,7 +41,7 @@ interface Spoken extends HistoryItem {
 
 type Event = Parameters<SocketDialect<ChannelContext>['route']>[0];
 
-/** How the gateway is to close, by cause. After 1000 the stock client stays away: it has no token to come back with. */
+/** How the gateway is to close, by cause. The stock clients come back whatever the code, 1000 too, and are refused then. */
 export const closings: Readonly<Record<CloseCause, Closing>> = {
   slow: { code: 1013, reason: 'too slow' },
   revoked: { code: 1000, reason: 'token ended' },
@@ -58,19 +58,18 @@ export function companyChannel({
   db,
   config: { workspace },
 }: CompanyOptions): SocketDialect<ChannelContext, Spoken> {
-  const shapes = new BoundedMap<number, Pick<RoomState, 'kind' | 'lastMembership'>>(maxRooms);
+  const shapes = new BoundedMap<number, Pick<RoomState, 'kind' | 'maxMembers'>>(maxRooms);
   const learn = (numbers: readonly number[]): Promise<void> | undefined => {
     const loads: Promise<void>[] = [];
     for (const room of new Set(numbers)) {
       const state = rooms.stateOf(workspace, room);
-      if (state instanceof Promise)
-        loads.push(state.then(({ kind, lastMembership }) => note(room, kind, lastMembership)));
-      else note(room, state.kind, state.lastMembership);
+      if (state instanceof Promise) loads.push(state.then((loaded) => note(room, loaded)));
+      else note(room, state);
     }
     return loads.length === 0 ? undefined : Promise.all(loads).then(() => {});
   };
-  const note = (room: number, kind: RoomState['kind'], lastMembership: number) => {
-    shapes.set(room, { kind, lastMembership });
+  const note = (room: number, { kind, maxMembers }: RoomState) => {
+    shapes.set(room, { kind, maxMembers });
   };
   const isShown = (room: number, sender: number, session: { readonly account: number; context: ChannelContext }) => {
     if (session.context.joinRef === undefined) return false;

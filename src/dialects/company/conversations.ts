@@ -1,12 +1,14 @@
 import type { FastifyInstance } from 'fastify';
 import { messagesOf } from '../../../projections/messages/queries.ts';
-import { listRoomsOf, membersOf } from '../../../projections/rooms/queries.ts';
+import { listRoomsOf, membersOf, privateRoomOf } from '../../../projections/rooms/queries.ts';
 import { DomainError, defaultInactiveAfterMs, memberOf } from '../../commands/index.ts';
 import { cannotCreate } from './errors.ts';
 import { actorOf, addRoute, type Context, tellPosition, userOf, waitForRows } from './routes.ts';
 import * as wire from './wire.ts';
 
 const security = ['token'];
+/** There is no such recipient, or another dialect gave the recipient's place to somebody else. */
+const notMade: ReadonlySet<string> = new Set(['not-found', 'room-full']);
 
 /** Conversations and their messages (sheet, sections 2 and 3). Messages are sent over the channel alone. */
 export function conversationRoutes(app: FastifyInstance, { options, guard }: Context): void {
@@ -26,19 +28,27 @@ export function conversationRoutes(app: FastifyInstance, { options, guard }: Con
       const { account } = userOf(request);
       const recipient = wire.readId(wire.required(request.body, 'recipient', 'recipient_id'));
       if (recipient === null) throw cannotCreate();
+      const both = [...new Set([account, recipient])];
+      if (recipient !== account) {
+        // Another dialect may have made it, as a room of no pair.
+        await waitForRows(options, request, reply);
+        const known = await privateRoomOf(db, workspace, account, recipient, { creator: account });
+        if (known !== null) return wire.conversationOf(known, account, both);
+      }
       const created = await rooms
         .create(actorOf(options, account, request), {
           kind: 'private',
           joinPolicy: 'closed',
-          members: [...new Set([account, recipient])].map((each) => ({ account: each })),
+          maxMembers: both.length,
+          members: both.map((each) => ({ account: each })),
           pair: { rule: 'ordered', accounts: [account, recipient] },
         })
         .catch((error: unknown) => {
-          throw error instanceof DomainError && error.code === 'not-found' ? cannotCreate() : error;
+          throw error instanceof DomainError && notMade.has(error.code) ? cannotCreate() : error;
         });
       tellPosition(reply, created.position);
       reply.code(created.existing ? 200 : 201);
-      return { id: created.room, status: null, sender_id: account, recipient_id: recipient };
+      return wire.conversationOf(created.room, account, both);
     },
   });
 
@@ -58,9 +68,14 @@ export function conversationRoutes(app: FastifyInstance, { options, guard }: Con
       const { items } = await listRoomsOf(db, account, filter);
       const numbers = items.map(({ room }) => room);
       const members = Map.groupBy(await membersOf(db, workspace, numbers, { endedToo: true }), ({ room }) => room);
-      return items.map(({ room, creator }) => {
-        const accounts = (members.get(room) ?? []).map((member) => member.account);
-        return wire.conversationOf(room, creator, accounts);
+      return items.flatMap(({ room, creator, maxMembers }) => {
+        const all = members.get(room) ?? [];
+        // Who left is named only where nobody took the place.
+        const [here, gone] = [all.filter((each) => each.endedAt === null), all.filter((each) => each.endedAt !== null)];
+        const accounts = [...new Set([...here, ...gone].map((each) => each.account))];
+        // Somebody else may still come into it: until then it is no conversation.
+        if (accounts.length === 1 && !wire.isAlone({ maxMembers })) return [];
+        return [wire.conversationOf(room, creator, accounts)];
       });
     },
   });

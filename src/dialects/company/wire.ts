@@ -227,19 +227,22 @@ export const hiddenPassword = '********';
 
 type Named = Pick<AccountState, 'email' | 'displayName' | 'givenName' | 'familyName' | 'job'>;
 
-/** A user; what accounts of other dialects lack is empty, a name of theirs stands for the given one (section 6). */
+/**
+ * A user; what accounts of other dialects lack is empty, and a name in one piece stands for the given one (section 6): also
+ * where a user was given it later, through another dialect.
+ */
 export function userOf(account: number, of: Named, shownPassword: string): z.output<typeof user> {
   return {
     id: account,
-    name: of.givenName ?? of.displayName ?? '',
-    subname: of.familyName ?? '',
+    name: of.displayName ?? of.givenName ?? '',
+    subname: of.displayName === null ? (of.familyName ?? '') : '',
     email: of.email ?? '',
     job: of.job ?? '',
     password: shownPassword,
   };
 }
 
-/** A conversation, by who started it and its members. */
+/** A conversation, by who started it and its members, those of today first. */
 export function conversationOf(
   room: number,
   creator: number,
@@ -267,7 +270,7 @@ export function recipientIn(room: RoomState, account: number): number | null {
   return isAlone(room) ? account : (members.find((each) => each !== account) ?? null);
 }
 
-/** Whether somebody talks to oneself: nobody else was ever in it. */
-export function isAlone(room: Pick<RoomState, 'lastMembership'>): boolean {
-  return room.lastMembership === 1;
+/** Whether somebody talks to oneself: nobody else gets in. */
+export function isAlone({ maxMembers }: Pick<RoomState, 'maxMembers'>): boolean {
+  return maxMembers === 1;
 }
