@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify';
 import type { Keyed } from '../../commands/index.ts';
 import { whereFound } from '../faults.ts';
+import { headerText } from '../routes.ts';
 import { invalidField, notFound } from './errors.ts';
 import type { ChatApiOptions } from './options.ts';
 import { Spelling } from './spelling.ts';
@@ -26,8 +27,7 @@ const maxKeyUnits = 255;
 export function keyedBy(request: FastifyRequest, route: string): Keyed | undefined {
   const given = request.headers['idempotency-key'];
   if (given === undefined) return undefined;
-  const bytes = typeof given === 'string' ? given : given.join(', ');
-  const key = Buffer.from(bytes, 'latin1').toString('utf8');
+  const key = headerText(given);
   if (key.length === 0 || key.length > maxKeyUnits)
     throw invalidField('Idempotency-Key', `Must have 1 to ${maxKeyUnits} characters`);
   return { key, route };

@@ -7,7 +7,7 @@ import { ACCOUNTS_WORKSPACE } from '../../commands/index.ts';
 import { type Context, ownProject, projectOfPath } from './context.ts';
 import { userOf } from './credentials.ts';
 import { type Query, queryText, rangeQuery, requiredText, timeAsked, waitForRows } from './reading.ts';
-import { addRoute } from './routes.ts';
+import { addRoute, iso } from './routes.ts';
 import * as wire from './wire.ts';
 
 const shared = { tags: ['Analytics'], security: ['jwt', 'cookie'], refusals: [401, 403, 404] };
@@ -151,5 +151,5 @@ function startOfDay(ms: number): number {
 
 /** To the second, as the seed shows periods. */
 function second(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
+  return iso(ms).replace(/\.\d{3}Z$/, 'Z');
 }

@@ -9,18 +9,19 @@ import {
 import type { Context } from './context.ts';
 import { tellRate } from './credentials.ts';
 import { invalid, tooMany, WireError, wireError } from './errors.ts';
-import { addRoute, tellPosition } from './routes.ts';
+import { addRoute, tellPosition, utf8Of } from './routes.ts';
 import { checkedKey, keyGuard, keyOf, rateLimitOf, readSend, toRequest } from './send.ts';
 import * as wire from './wire.ts';
 
 const { ndjsonType } = wire;
+const newline = 0x0a;
 
 /** A body of lines, as against a JSON document. */
 class Lines {
-  readonly text: string;
+  readonly bytes: Buffer;
 
-  constructor(text: string) {
-    this.text = text;
+  constructor(bytes: Buffer) {
+    this.bytes = bytes;
   }
 }
 
@@ -34,8 +35,8 @@ type Item = { readonly value: unknown } | { readonly malformed: true };
 export function batchRoute(app: FastifyInstance, context: Context): void {
   const { batchLimitBytes, batchLimitItems } = context.options.config;
   void app.register(async (scope) => {
-    scope.addContentTypeParser(ndjsonType, { parseAs: 'string', bodyLimit: batchLimitBytes }, (_request, body, done) =>
-      done(null, new Lines(body as string)),
+    scope.addContentTypeParser(ndjsonType, { parseAs: 'buffer', bodyLimit: batchLimitBytes }, (_request, body, done) =>
+      done(null, new Lines(body as Buffer)),
     );
     addRoute(scope, {
       method: 'POST',
@@ -135,7 +136,7 @@ function refusal(index: number, error: unknown, now: number): string {
 }
 
 function itemsOf(body: unknown, maxItems: number): Item[] {
-  const items = body instanceof Lines ? linesOf(body.text, maxItems) : elementsOf(body);
+  const items = body instanceof Lines ? linesOf(body.bytes, maxItems) : elementsOf(body);
   if (items.length === 0) throw invalid('INVALID_INPUT', 'The batch is empty');
   if (items.length > maxItems) throw invalid('INVALID_INPUT', `The batch has more than ${maxItems} items`);
   return items;
@@ -146,20 +147,21 @@ function elementsOf(body: unknown): Item[] {
   return body.map((value: unknown) => ({ value }));
 }
 
-/** The items of a text, one more than allowed at most. Blank lines are none. */
-function linesOf(text: string, maxItems: number): Item[] {
+/** The items of lines, one more than allowed at most. Blank lines are none. */
+function linesOf(bytes: Buffer, maxItems: number): Item[] {
   const items: Item[] = [];
   let start = 0;
-  while (start < text.length && items.length <= maxItems) {
-    const end = text.indexOf('\n', start);
-    const line = text.slice(start, end < 0 ? text.length : end).trim();
-    start = end < 0 ? text.length : end + 1;
+  while (start < bytes.length && items.length <= maxItems) {
+    const end = bytes.indexOf(newline, start);
+    const line = utf8Of(bytes.subarray(start, end < 0 ? bytes.length : end))?.trim();
+    start = end < 0 ? bytes.length : end + 1;
     if (line !== '') items.push(lineOf(line));
   }
   return items;
 }
 
-function lineOf(line: string): Item {
+function lineOf(line: string | undefined): Item {
+  if (line === undefined) return { malformed: true };
   try {
     return { value: JSON.parse(line) as unknown };
   } catch {

@@ -35,12 +35,11 @@ export { twilioCallback } from './callbacks.ts';
 export type { MessageJsConfig, MessageJsOptions } from './options.ts';
 
 /** Refusals that any route can answer: shapes, sizes, types, limits, storage. */
-const commonStatuses = [400, 413, 414, 415, 429, 503];
+const commonStatuses = [400, 413, 415, 429, 503];
 
 const codesOfRefusals = {
   'unknown-route': 'NOT_FOUND',
   'malformed-url': 'INVALID_INPUT',
-  'uri-too-long': 'INVALID_INPUT',
   draining: 'SERVICE_UNAVAILABLE',
   'malformed-body': 'INVALID_INPUT',
 } as const;

@@ -5,7 +5,7 @@ import { errorBody } from './wire.ts';
 
 export { iso } from '../../platform/clock.ts';
 export { tellPosition } from '../freshness.ts';
-export { param } from '../routes.ts';
+export { headerText, param, utf8Of } from '../routes.ts';
 export { isoOrNull } from '../times.ts';
 
 /** Name of the dialect, also that of its document. */

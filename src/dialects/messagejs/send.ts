@@ -16,7 +16,7 @@ import { iso } from '../../platform/clock.ts';
 import type { Context } from './context.ts';
 import { bearerOf } from './credentials.ts';
 import { type FieldProblem, invalid, invalidField, tooMany, WireError } from './errors.ts';
-import { addRoute, tellPosition } from './routes.ts';
+import { addRoute, headerText, tellPosition } from './routes.ts';
 import type { Spelling } from './spelling.ts';
 import * as wire from './wire.ts';
 
@@ -191,17 +191,14 @@ export function toRequest(
     : { to, connector, template, variables, idempotencyKey };
 }
 
-/** A key of 1 to 255 characters. Headers come in byte by byte: the same key in a batch's JSON has to be the same text. */
+/** A key of 1 to 255 characters: the same text as in a batch's JSON. */
 function idempotencyHeader(given: string | string[] | undefined): string | undefined {
-  if (given === undefined) return undefined;
-  const bytes = typeof given === 'string' ? given : given.join(', ');
-  const key = /[\x80-\xff]/.test(bytes) ? Buffer.from(bytes, 'latin1').toString('utf8') : bytes;
-  return checkedKey(key, 'Idempotency-Key');
+  return given === undefined ? undefined : checkedKey(headerText(given), 'Idempotency-Key');
 }
 
 /** An idempotency key. Throws `INVALID_INPUT`. */
 export function checkedKey(key: unknown, name: string): string {
-  if (typeof key !== 'string' || key.length === 0 || key.length > maxIdempotencyUnits)
+  if (typeof key !== 'string' || key.length === 0 || key.length > maxIdempotencyUnits || !key.isWellFormed())
     throw invalidField(name, `is not a text of 1 to ${maxIdempotencyUnits} characters`);
   return key;
 }
@@ -229,14 +226,29 @@ export function readSend(value: unknown): SendFields {
 function checkVariables(variables: unknown): asserts variables is Readonly<Record<string, unknown>> {
   if (typeof variables !== 'object' || variables === null || Array.isArray(variables))
     throw invalidField('variables', 'is not an object');
-  if (!isShallow(variables, maxDepth)) throw invalidField('variables', 'is nested too deeply');
+  const wrong = problemIn(variables, maxDepth);
+  if (wrong !== null) throw invalidField('variables', wrong);
 }
 
-function isShallow(value: object, depth: number): boolean {
-  if (depth === 0) return false;
+/** What keeps values from being inserted as they were sent; null for nothing. */
+function problemIn(value: object, depth: number): string | null {
+  if (depth === 0) return 'is nested too deeply';
   for (const name in value) {
     const each: unknown = (value as Record<string, unknown>)[name];
-    if (typeof each === 'object' && each !== null && !isShallow(each, depth - 1)) return false;
+    const wrong = problemOf(each, depth);
+    if (wrong !== null) return wrong;
   }
-  return true;
+  return null;
+}
+
+function problemOf(value: unknown, depth: number): string | null {
+  switch (typeof value) {
+    case 'number':
+      // Its digits are no longer those that were sent.
+      return Math.abs(value) > Number.MAX_SAFE_INTEGER ? 'holds a number that is too large: send it as a text' : null;
+    case 'object':
+      return value === null ? null : problemIn(value, depth - 1);
+    default:
+      return null;
+  }
 }

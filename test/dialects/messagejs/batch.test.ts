@@ -64,6 +64,28 @@ t.test('batch', async (t) => {
     ]);
   });
 
+  t.test('bytes that are no UTF-8 fail with their line alone', async (t) => {
+    const line = (variables: object) => JSON.stringify({ ...good, variables });
+    const body = Buffer.from(`${line({ name: 'J\xe9r\xf4me' })}\n${line({ name: 'Ann' })}\n`, 'latin1');
+    const answer = await fetch(`${parley.url}/api/v1/messages/batch`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/x-ndjson' },
+      body,
+    });
+    t.match(read(await answer.text()), [{ status: 400, code: 'INVALID_INPUT' }, { status: 202 }]);
+  });
+
+  t.test('keys that are no text', async (t) => {
+    const answer = await parley.call('POST', '/messages/batch', {
+      as: key,
+      body: `[${['\\ud800', '\\ud801'].map((half) => JSON.stringify({ ...good, idempotencyKey: 'x' }).replace('"x"', `"${half}"`)).join()}]`,
+    });
+    t.match(answer.body, [
+      { status: 400, code: 'INVALID_INPUT' },
+      { status: 400, code: 'INVALID_INPUT' },
+    ]);
+  });
+
   t.test('replays: inside the batch, of a single send, and by one', async (t) => {
     const [one, two] = [randomUUID(), 'schlüssel'];
     const headers = { 'idempotency-key': one };

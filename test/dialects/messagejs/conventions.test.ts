@@ -49,6 +49,12 @@ t.test('conventions', async (t) => {
       t.equal(answer.status, status, `${contentType} ${body.slice(0, 20)}`);
       t.equal(answer.at('code'), 'INVALID_INPUT');
     }
+    const latin1 = await fetch(`${parley.url}/api/v1/projects`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: Buffer.from('{"name":"Caf\xe9"}', 'latin1'),
+    });
+    t.match([latin1.status, await latin1.json()], [400, { code: 'INVALID_INPUT' }], 'no UTF-8');
     const odd = '{"name":"Polluted","__proto__":{"description":"x"},"constructor":{"prototype":{"a":1}}}';
     const answer = await parley.call('POST', '/projects', { as: token, body: odd });
     t.equal(answer.status, 201);

@@ -96,6 +96,32 @@ t.test('send', async (t) => {
     t.equal(dashboard.at('code'), 'INVALID_TOKEN', 'a key is no token');
   });
 
+  t.test('keys beyond ASCII: what differs is different, however it is spelled', async (t) => {
+    const ask = async (idempotencyKey: string) =>
+      (await send(good, { 'idempotency-key': idempotencyKey })).str('messageId');
+    // `fetch` sends a character a byte: as Latin-1, or here the bytes of UTF-8.
+    const [one, other, again] = [
+      await ask('inv-M\xfcller'),
+      await ask('inv-M\xf6ller'),
+      await ask('inv-M\xc3\xbcller'),
+    ];
+    t.not(one, other);
+    t.equal(one, again, 'the same text in UTF-8');
+    const body = [{ ...good, idempotencyKey: 'inv-Möller' }];
+    const batch = await parley.call('POST', '/messages/batch', { as: key, body });
+    t.equal(batch.at('0.messageId'), other, 'the same text in JSON');
+  });
+
+  t.test('numbers of which digits were lost', async (t) => {
+    const bodies = ['{"name":12345678901234567890}', '{"name":1e400}', '{"name":["x",{"y":-1e17}]}'];
+    for (const variables of bodies) {
+      const body = JSON.stringify({ ...good, variables: {} }).replace('"variables":{}', `"variables":${variables}`);
+      const answer = await parley.call('POST', '/messages', { as: key, body });
+      t.match([answer.status, answer.body], [400, { code: 'INVALID_INPUT' }], variables);
+    }
+    t.equal((await send({ ...good, variables: { name: -9007199254740991, x: 10.5 } })).status, 202);
+  });
+
   t.test('the order of what is checked', async (t) => {
     const other = await parley.ground({ user });
     const projects = `/projects/${projectId}`;
