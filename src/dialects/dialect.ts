@@ -29,9 +29,9 @@ export interface Dialect {
 
 /** Why the host answers a request before, or instead of, any route. */
 export interface Refusal {
-  /** `draining` is answered with `Retry-After`, `uri-too-long` means a parameter in the path. */
-  readonly kind: 'unknown-route' | 'malformed-url' | 'uri-too-long' | 'draining' | 'unauthenticated' | 'malformed-body';
-  readonly status: 404 | 400 | 401 | 413 | 414 | 503;
+  /** `draining` is answered with `Retry-After`. */
+  readonly kind: 'unknown-route' | 'malformed-url' | 'draining' | 'unauthenticated' | 'malformed-body';
+  readonly status: 404 | 400 | 401 | 413 | 503;
   /** For people. */
   readonly message: string;
   /** Of `unauthenticated`: the method, and whether there was a credential at all. */

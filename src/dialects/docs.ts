@@ -63,6 +63,7 @@ export function registerDocs(app: FastifyInstance, documents: readonly NamedDocu
   page(app, '/docs', swaggerPage);
   page(app, '/redoc', redocPage);
   app.get('/api-docs', (_request, reply) => reply.redirect('/docs', 302));
+  app.get('/api-docs/json', (_request, reply) => reply.redirect('/openapi.json', 302));
   own(app, 'docs.css', 'text/css; charset=utf-8', styles);
   own(app, 'swagger-start.js', 'text/javascript; charset=utf-8', swaggerStart(urls));
   own(app, 'redoc-start.js', 'text/javascript; charset=utf-8', redocStart(urls));

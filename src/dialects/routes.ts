@@ -1,4 +1,5 @@
 /** Routes as all dialects register them: their schemas are their documents; what comes in, their handlers check. */
+import { isUtf8 } from 'node:buffer';
 import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify';
 import type { z } from 'zod';
 import type { RouteDocument } from './dialect.ts';
@@ -53,14 +54,30 @@ export function checkInHandlers(app: FastifyInstance, malformed: () => Error): v
   app.setValidatorCompiler(() => () => true);
   app.setSerializerCompiler(() => JSON.stringify);
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
-    if (body === '') return done(null, undefined);
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
+    if (body.length === 0) return done(null, undefined);
+    const text = utf8Of(body as Buffer);
+    if (text === null) return done(malformed());
     try {
-      done(null, JSON.parse(body as string));
+      done(null, JSON.parse(text));
     } catch {
       done(malformed());
     }
   });
+}
+
+/** What bytes say in UTF-8, as JSON is spelled (RFC 8259, section 8.1); null when they are none: nothing is put in their place. */
+export function utf8Of(bytes: Buffer): string | null {
+  return isUtf8(bytes) ? bytes.toString() : null;
+}
+
+/**
+ * The text of a header: UTF-8 where it is that, Latin-1 otherwise, as browsers and `fetch` send it. What differs stays
+ * different: nothing is put in the place of bytes.
+ */
+export function headerText(given: string | readonly string[]): string {
+  const bytes = typeof given === 'string' ? given : given.join(', ');
+  return /[\x80-\xff]/.test(bytes) ? (utf8Of(Buffer.from(bytes, 'latin1')) ?? bytes) : bytes;
 }
 
 /** A parameter of the path. */

@@ -2,7 +2,7 @@
  * The HTTP host: one fastify server for all dialects, the documents and the metrics. It knows no dialect's rules: what it
  * answers in a dialect's place, the dialect words.
  */
-import { STATUS_CODES } from 'node:http';
+import { maxHeaderSize, STATUS_CODES } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import fastifyStatic from '@fastify/static';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
@@ -68,6 +68,8 @@ const keepAliveMs = 65_000;
 /** A socket on which nothing moves, in either direction, is cut: a client that does not read its answer. */
 const silentSocketMs = 120_000;
 const headersTimeoutMs = 10_000;
+/** Of a body that is too large. */
+const maxDroppedBytes = 32 * 1024 * 1024;
 /** What `Retry-After` says while draining, seconds: a successor is usually there by then. */
 const retryAfterSeconds = 1;
 
@@ -87,10 +89,8 @@ export async function createHttpHost(options: HttpHostOptions): Promise<HttpHost
     if (!hasRoute) watch.count(dialect?.name ?? '-', '-', request.method)(refusal.status, 0);
     return say(refusal, dialect?.refuse?.(refusal) ?? neutralBody(refusal), reply);
   };
-  const app = makeServer(config.http, collisions, (error, request, reply) => {
-    const tooLong = error.code === 'FST_ERR_MAX_PARAM_LENGTH';
-    const message = tooLong ? 'A parameter in the path is too long' : 'The URL is malformed';
-    refuse({ kind: tooLong ? 'uri-too-long' : 'malformed-url', status: tooLong ? 414 : 400, message }, request, reply);
+  const app = makeServer(config.http, collisions, (request, reply) => {
+    refuse({ kind: 'malformed-url', status: 400, message: 'The URL is malformed' }, request, reply);
   });
 
   if (dialects.some(({ sockets }) => sockets)) await registerSockets(app);
@@ -118,8 +118,9 @@ export async function createHttpHost(options: HttpHostOptions): Promise<HttpHost
     done();
   });
   if (tracer.enabled) app.addHook('onResponse', async (request, reply) => watch.endTrace(request, reply));
-  app.addHook('onError', async (request, _reply, error) => {
+  app.addHook('onError', async (request, reply, error) => {
     request.failure = error;
+    if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE' && isSoonOver(request)) reply.removeHeader('connection');
   });
   app.setNotFoundHandler((request, reply) => {
     const message = `There is no ${request.method} ${pathOf(request.raw.url ?? '/')}`;
@@ -166,7 +167,7 @@ export async function createHttpHost(options: HttpHostOptions): Promise<HttpHost
 function makeServer(
   http: Config['http'],
   collisions: Collisions | null,
-  onFrameworkError: (error: { code: string }, request: FastifyRequest, reply: FastifyReply) => void,
+  onMalformedUrl: (request: FastifyRequest, reply: FastifyReply) => void,
 ): FastifyInstance {
   return fastify({
     logger: false,
@@ -174,7 +175,8 @@ function makeServer(
     genReqId: () => '',
     routerOptions: {
       ignoreTrailingSlash: true,
-      maxParamLength: 500,
+      // As long as a URL can be: a text that is no id is an unknown one, however long.
+      maxParamLength: maxHeaderSize,
       ...(collisions && { constraints: { dialect: collisions.strategy } }),
     },
     bodyLimit: http.bodyLimitBytes,
@@ -189,7 +191,7 @@ function makeServer(
     // Ours says it with the dialect's body.
     return503OnClosing: false,
     clientErrorHandler: answerParserError,
-    frameworkErrors: onFrameworkError,
+    frameworkErrors: (_error, request, reply) => onMalformedUrl(request, reply),
   });
 }
 
@@ -275,6 +277,14 @@ function pathOf(url: string): string {
   const query = url.indexOf('?');
   const path = query < 0 ? url : url.slice(0, query);
   return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path;
+}
+
+/**
+ * Whether what is left of a body that is refused can be read and dropped. A connection that is closed while its client still
+ * writes takes the refusal along: the client sees it broken.
+ */
+function isSoonOver({ headers }: FastifyRequest): boolean {
+  return Number(headers['content-length']) <= maxDroppedBytes;
 }
 
 /** What is asked by those who watch a server that drains. */

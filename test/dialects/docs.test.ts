@@ -18,8 +18,13 @@ t.test('the pages and what they load', async (t) => {
       await answer.body?.cancel();
     }
   }
-  const alias = await fetch(`${url}/api-docs`, { redirect: 'manual' });
-  t.equal(alias.headers.get('location'), '/docs');
+  for (const [path, to] of [
+    ['/api-docs', '/docs'],
+    ['/api-docs/json', '/openapi.json'],
+  ] as const) {
+    const alias = await fetch(url + path, { redirect: 'manual' });
+    t.equal(alias.headers.get('location'), to);
+  }
   for (const path of ['/docs/assets/package.json', '/docs/assets/..%2f..%2fpackage.json', '/openapi/gamma.json']) {
     t.equal((await fetch(url + path)).status, 404, path);
   }

@@ -46,9 +46,8 @@ t.test('malformed URLs are 400 in the shape of the dialect', async (t) => {
   t.match(bad, /"code":"MALFORMED-URL"/);
   t.match(await raw(port, 'GET /other/%E0%A4%A HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'), /"detail"/);
   t.match(await raw(port, 'GET /%zz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'), /"code":"BAD_REQUEST"/);
-  const long = await fetch(`${url}/api/v1/things/${'x'.repeat(600)}`);
-  t.equal(long.status, 414);
-  t.match(await long.json(), { code: 'URI-TOO-LONG' });
+  const id = 'x'.repeat(8_000);
+  t.match(await (await fetch(`${url}/api/v1/things/${id}`)).json(), { id }, 'a long one is none of these');
 });
 
 t.test('what is no HTTP is 400, headers without end are 431', async (t) => {

@@ -47,12 +47,11 @@ export { Spelling } from './spelling.ts';
 export { webhookEventNames, webhookEvents } from './webhook-events.ts';
 
 /** Refusals that any route can answer: shapes, sizes, types, limits, storage. */
-const commonStatuses = [400, 413, 414, 415, 429, 503];
+const commonStatuses = [400, 413, 415, 429, 503];
 
 const codesOfRefusals: Readonly<Record<Refusal['kind'], WireCode>> = {
   'unknown-route': 'RESOURCE_NOT_FOUND',
   'malformed-url': 'BAD_REQUEST',
-  'uri-too-long': 'BAD_REQUEST',
   draining: 'SERVICE_UNAVAILABLE',
   unauthenticated: 'INVALID_CREDENTIALS',
   'malformed-body': 'BAD_REQUEST',

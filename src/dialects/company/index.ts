@@ -28,7 +28,7 @@ import { refused } from './wire.ts';
 export type { CompanyConfig, CompanyOptions } from './options.ts';
 
 /** Refusals that any route can answer: shapes, sizes, types, storage. */
-const commonStatuses = [400, 413, 414, 415, 503];
+const commonStatuses = [400, 413, 415, 503];
 
 /** Makes the dialect, and adds its sockets to the gateway, which must not have started. */
 export function companyDialect(options: CompanyOptions): Dialect {

@@ -200,6 +200,10 @@ t.test('images of users', async (t) => {
       const answer = await ask('POST', '/users/upload', { ...asked, token: dan.token });
       t.same([answer.status, answer.json], [status, body], what);
     }
+    for (let i = 0; i < 4; i++) {
+      const answer = await upload(dan.token, image('png', 20_000_000));
+      t.same([answer.status, answer.json], [413, tooLarge], 'told also to who still writes');
+    }
     t.same(await stored(), before, 'nothing was stored');
     const exact = image('png', limit - begins.png.length);
     t.equal((await upload(dan.token, exact)).status, 200, 'as large as may be');
