@@ -201,7 +201,10 @@ export function origins(about: Variable): VariableSchema<readonly string[]> {
 
 /** `host:port`, several. */
 export function hosts(about: Variable): VariableSchema<readonly string[]> {
-  const read = (element: string) => (/^[A-Za-z0-9_.-]{1,255}:\d{1,5}$/.test(element) ? element : undefined);
+  const read = (element: string) => {
+    const [, port] = /^[A-Za-z0-9_.-]{1,255}:(\d{1,5})$/.exec(element) ?? [];
+    return port !== undefined && within(Number(port), 1, 65_535) !== undefined ? element : undefined;
+  };
   return list('a comma list of host:port', read, about);
 }
 

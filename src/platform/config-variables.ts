@@ -22,6 +22,25 @@ import {
   text,
 } from './config-values.ts';
 
+/** What `@eventstore/db-client` takes in a connection string. */
+const eventStoreOptions = [
+  'connectionName',
+  'defaultDeadline',
+  'discoveryInterval',
+  'dnsDiscover',
+  'gossipTimeout',
+  'keepAliveInterval',
+  'keepAliveTimeout',
+  'maxDiscoverAttempts',
+  'nodePreference',
+  'throwOnAppendFailure',
+  'tls',
+  'tlsCAFile',
+  'tlsVerifyCert',
+  'userCertFile',
+  'userKeyFile',
+];
+
 /** All variables that are read. Order and words are those of the README's table. */
 export const environment = z.object({
   PORT: integer(8000, { max: 65_535 }, { meaning: 'Port of the HTTP server; 0 takes any free one' }),
@@ -79,8 +98,12 @@ export const environment = z.object({
   EVENTSTOREDB_URL: text(
     null,
     {
-      pattern: /^esdb(\+discover)?:\/\/\S+$/,
-      expects: 'a connection string that begins with esdb:// or esdb+discover://',
+      // The driver prints the whole of what it does not know.
+      pattern: new RegExp(
+        `^esdb(\\+discover)?://[^\\s?]+(\\?((${eventStoreOptions.join('|')})=[^\\s&]*(&|$))*)?$`,
+        'i',
+      ),
+      expects: 'a connection string that begins with esdb:// or esdb+discover://, with options of the driver',
     },
     { meaning: 'EventStoreDB as the log; empty: the log is in Postgres', secret: true },
   ),

@@ -54,10 +54,10 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
   const unknown = Object.keys(env).filter(
     (name) => name.startsWith('PARLEY_') && !names.includes(name) && !otherVariables.test(name),
   );
-  return nested(
-    data,
-    unknown.map((name) => `${name} is not a variable of Parley's and has no effect`),
-  );
+  const warnings = unknown.map((name) => `${name} is not a variable of Parley's and has no effect`);
+  if (!['production', 'development', 'test'].includes(data.NODE_ENV))
+    warnings.push(`NODE_ENV is ${data.NODE_ENV}, which counts as development: only "production" is production`);
+  return nested(data, warnings);
 }
 
 function problem(name: string, env: Readonly<Record<string, string | undefined>>, message: string): string {

@@ -55,6 +55,17 @@ t.test('an empty environment gives the defaults', async (t) => {
   t.strictSame(loadConfig({ PORT: '', JWT_SECRET: ' ', ALLOWED_ORIGINS: '' }), config, 'an empty value is none');
 });
 
+t.test('addresses of the log and the feed', async (t) => {
+  const url = 'esdb+discover://u:p@a:2113,b:2113/?tls=false&NodePreference=leader';
+  t.equal(loadConfig({ EVENTSTOREDB_URL: url }).eventStore.url, url);
+  t.equal(loadConfig({ EVENTSTOREDB_URL: 'esdb://127.0.0.1:2113' }).eventStore.url, 'esdb://127.0.0.1:2113');
+  const mistyped = refusal({ EVENTSTOREDB_URL: 'esdb://u:s3cret@127.0.0.1:2113?tsl=false' });
+  t.match(mistyped, /^EVENTSTOREDB_URL is wrong/);
+  t.notMatch(mistyped, /s3cret/);
+  t.match(refusal({ KAFKA_BROKERS: 'a:9092,b:99999' }), /^KAFKA_BROKERS/);
+  t.match(loadConfig({ NODE_ENV: 'prod' }).warnings, [/^NODE_ENV is prod, /]);
+});
+
 t.test('waits and ports', async (t) => {
   const { webhooks, email } = loadConfig({ WEBHOOK_RETRY_SCHEDULE: '250ms, 2m,1', SMTP_ALLOWED_PORTS: '587, 1025' });
   t.strictSame(webhooks.retryDelaysMs, [250, 120_000, 1_000], 'one after another, not from the first on');
