@@ -83,6 +83,27 @@ for (const [what, target] of [
   });
 }
 
+t.test('a terminal that is gone stops everything cleanly', async (t) => {
+  const data = dataDir(t);
+  const parley = await startProcess({ dataDir: data });
+  kill(t, parley);
+  await parley.ready();
+  process.kill(-(parley.child.pid as number), 'SIGHUP');
+  t.equal(await parley.ended, 0);
+  t.equal(postgresOf(data).length, 0);
+});
+
+t.test('a start that waits for its rows is stopped like any other', async (t) => {
+  const data = dataDir(t);
+  // Nobody is there: what the start itself writes never reaches the rows.
+  const parley = await startProcess({ dataDir: data, env: { KAFKA_BROKERS: '127.0.0.1:1', LOG_LEVEL: 'info' } });
+  kill(t, parley);
+  await waitFor(() => /the rows are catching up/.test(parley.output()));
+  parley.child.kill('SIGTERM');
+  t.equal(await parley.ended, 0);
+  t.equal(postgresOf(data).length, 0);
+});
+
 t.test('Ctrl-C stops everything cleanly, and what was stored is there at the next start', async (t) => {
   const data = dataDir(t);
   const first = await startProcess({ dataDir: data });
@@ -200,6 +221,18 @@ t.test('wrong configuration and wrong use are told in one line', async (t) => {
   t.equal(unknown.status, 2);
   t.match(unknown.stderr, /there is no command "dance"/);
   t.equal(run(['tier', 'a@example.com', 'gold'], {}).status, 2);
+  const wrong: [string[], RegExp][] = [
+    [['start', 'sandbox'], /start takes options alone, and was given "sandbox"/],
+    [['stats', 'please'], /stats takes options alone/],
+    [['tail', '--type', 'Nothing'], /there are no events of type Nothing/],
+    [['sandbox', '--port', '99999'], /--port takes a number up to 65535/],
+    [['sandbox', '--callback-url', 'ftp://x'], /--callback-url takes an http or https URL/],
+  ];
+  for (const [args, words] of wrong) {
+    const { status, stderr } = run(args, {});
+    t.equal(status, 2, args.join(' '));
+    t.match(stderr.split('\n')[0], words);
+  }
   t.equal(run(['keys', 'issue', '--workspace', 'other', '--dialect', 'chatapi'], {}).status, 2);
   t.match(run(['--help'], {}).stdout, /parley start/);
   t.match(run(['tail', '--help'], {}).stdout, /--from/);

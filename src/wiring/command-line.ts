@@ -13,7 +13,7 @@ import { SchemaTooNewError } from '../platform/migrate.ts';
 import { progressLine } from '../platform/progress.ts';
 import { type SandboxAddress, sandboxAddresses, startSandbox, usualSmtpPort } from '../sandbox/index.ts';
 import { type Parley, startParley } from './index.ts';
-import { issueMasterKey, rebuild, stats, tail, tier } from './operations.ts';
+import { isEventType, issueMasterKey, rebuild, stats, tail, tier } from './operations.ts';
 import { type Role, readRoles, roles } from './roles.ts';
 
 /** The command was called in a way it does not have. */
@@ -23,6 +23,8 @@ interface Command {
   readonly usage: string;
   readonly meaning: string;
   readonly options?: NonNullable<Parameters<typeof parseArgs>[0]>['options'];
+  /** Takes words beside its options, which it reads itself. */
+  readonly takesWords?: true;
   run(values: Readonly<Record<string, string | boolean | undefined>>, words: readonly string[]): Promise<void>;
 }
 
@@ -44,26 +46,30 @@ const commands: Readonly<Record<string, Command>> = {
     options: { port: { type: 'string' }, 'smtp-port': { type: 'string' }, 'callback-url': { type: 'string' } },
     run: ({ port, 'smtp-port': smtpPort, 'callback-url': callbackUrl }) =>
       runSandbox({
-        port: whole('--port', port, 8010),
-        smtpPort: whole('--smtp-port', smtpPort, usualSmtpPort),
-        callbackBaseUrl: typeof callbackUrl === 'string' ? callbackUrl : 'http://localhost:8000',
+        port: whole('--port', port, 8010, maxPort),
+        smtpPort: whole('--smtp-port', smtpPort, usualSmtpPort, maxPort),
+        callbackBaseUrl:
+          typeof callbackUrl === 'string' ? httpUrl('--callback-url', callbackUrl) : 'http://localhost:8000',
       }),
   },
   tail: {
     usage: 'tail [--from P] [--type T]',
     meaning: 'prints events as JSON lines, from after position P (the head), and goes on until it is stopped',
     options: { from: { type: 'string' }, type: { type: 'string' } },
-    run: ({ from, type }) =>
-      tail(loadConfig(process.env), {
+    run: ({ from, type }) => {
+      if (typeof type === 'string' && !isEventType(type)) throw new UsageError(`there are no events of type ${type}`);
+      return tail(loadConfig(process.env), {
         from: from === undefined ? null : BigInt(whole('--from', from, 0)),
         type: typeof type === 'string' ? type : null,
         signal: untilStopped({ orReaderGone: true }),
         print: (line) => process.stdout.write(`${line}\n`),
-      }),
+      });
+    },
   },
   rebuild: {
     usage: 'rebuild <projection>',
     meaning: 'builds a projection anew beside the old one, and swaps them',
+    takesWords: true,
     run: (_, [name, ...more]) => {
       if (!name || more.length > 0) throw new UsageError('rebuild takes the name of one projection');
       const bar = progressLine(process.stdout);
@@ -73,6 +79,7 @@ const commands: Readonly<Record<string, Command>> = {
   tier: {
     usage: 'tier <email> free|pro|enterprise',
     meaning: "sets a user's service level",
+    takesWords: true,
     run: async (_, [email, level, ...more]) => {
       if (!email || (level !== 'free' && level !== 'pro' && level !== 'enterprise') || more.length > 0) {
         throw new UsageError('tier takes an e-mail address and one of free, pro, enterprise');
@@ -85,6 +92,7 @@ const commands: Readonly<Record<string, Command>> = {
     usage: 'keys issue --workspace main --dialect chatapi',
     meaning: "prints a master key of ChatAPI for Company's workspace, this once: both APIs then share its rooms",
     options: { workspace: { type: 'string' }, dialect: { type: 'string' } },
+    takesWords: true,
     run: async ({ workspace, dialect }, [verb, ...more]) => {
       if (verb !== 'issue' || more.length > 0 || workspace !== 'main' || dialect !== 'chatapi') {
         throw new UsageError('keys takes: issue --workspace main --dialect chatapi');
@@ -108,19 +116,32 @@ function help(): string {
   );
 }
 
-function whole(option: string, value: string | boolean | undefined, fallback: number): number {
+function whole(
+  option: string,
+  value: string | boolean | undefined,
+  fallback: number,
+  most = Number.MAX_SAFE_INTEGER,
+): number {
   if (value === undefined) return fallback;
   if (typeof value !== 'string' || !/^\d{1,15}$/.test(value)) throw new UsageError(`${option} takes a whole number`);
+  if (Number(value) > most) throw new UsageError(`${option} takes a number up to ${most}`);
   return Number(value);
 }
 
+function httpUrl(option: string, value: string): string {
+  const protocol = URL.canParse(value) ? new URL(value).protocol : '';
+  if (protocol !== 'http:' && protocol !== 'https:') throw new UsageError(`${option} takes an http or https URL`);
+  return value;
+}
+
+const maxPort = 65_535;
 /** A signal that comes this long after the first ends the process without waiting. */
 const insistAfterMs = 1_000;
 /** How often it is looked whether npm's shell still lives. */
 const parentCheckMs = 200;
 
 /**
- * Aborts at the first SIGINT or SIGTERM. Under npm a shell stands between npm and us, and takes the signal with it when
+ * Aborts at the first SIGINT, SIGTERM or SIGHUP (the terminal is gone). Under npm a shell stands between npm and us, and takes the signal with it when
  * it ends: that our parent has gone is such a signal too.
  */
 function untilStopped({ orReaderGone = false } = {}): AbortSignal {
@@ -129,7 +150,7 @@ function untilStopped({ orReaderGone = false } = {}): AbortSignal {
   // `parley tail | head`: nobody reads on.
   if (orReaderGone) process.stdout.on('error', () => stop.abort());
   let firstAt = 0;
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
       // npm and the terminal may both send it; who asks again a while later does not want to wait.
       if (firstAt > 0 && performance.now() - firstAt > insistAfterMs) process.exit(130);
@@ -167,7 +188,12 @@ async function start(sandbox: boolean, some: ReadonlySet<Role> | null): Promise<
   // First of all, so that a signal during the start ends it in order.
   const signal = untilStopped();
   const config = loadConfig(process.env);
-  const parley = await startParley(config, { sandbox, env: process.env, ...(some && { roles: some }) });
+  const options = { sandbox, env: process.env, signal, ...(some && { roles: some }) };
+  const parley = await startParley(config, options).catch((error: unknown) => {
+    if (!signal.aborted) throw error;
+  });
+  // What had been started is stopped again.
+  if (parley === undefined) process.exit();
   announce(parley, config.storage.dataDir);
   // Not at the end alone: a process that is killed has none.
   flushCompileCache();
@@ -192,7 +218,7 @@ function announce(parley: Parley, dataDir: string): void {
     console.log(`Data (PARLEY_DATA)        ${path.resolve(dataDir)}`);
     console.log(`PostgreSQL's files        ${parley.clusterDir}`);
   } else console.log('PostgreSQL                DATABASE_URL');
-  if (parley.secretsFile) console.log(`Back up with the data     ${parley.secretsFile}`);
+  if (parley.secretsFile) console.log(`Back up with both         ${path.resolve(parley.secretsFile)}`);
   if (parley.sandboxUrl) console.log(`Sandbox, caught mail      ${parley.sandboxUrl}`);
   for (const address of parley.sandboxAddresses) {
     console.log(`${`  ${address.name}`.padEnd(26)}${address.url}${elsewhere(address, usualSmtpPort)}`);
@@ -243,6 +269,9 @@ async function run(args: readonly string[]): Promise<void> {
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error));
   }
+  const [word] = parsed.positionals;
+  if (word !== undefined && !command.takesWords)
+    throw new UsageError(`${name} takes options alone, and was given ${JSON.stringify(word)}`);
   await command.run(parsed.values as Record<string, string | boolean | undefined>, parsed.positionals);
 }
 

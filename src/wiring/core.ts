@@ -71,8 +71,13 @@ export type Core = Awaited<ReturnType<typeof openCore>>;
  * was accepted: what limits count is made anew from the rows then, and who is answered first finds the way to the rows open.
  *
  * @param isSecond another one of this process sees to that, and opens the system's workspaces
+ * @param signal ends the waiting: it rejects then
  */
-export async function openCore(ground: Ground, closers: Closers, { isSecond }: { readonly isSecond: boolean }) {
+export async function openCore(
+  ground: Ground,
+  closers: Closers,
+  { isSecond, signal }: { readonly isSecond: boolean; readonly signal?: AbortSignal },
+) {
   const { config, storage, log, projected, metrics } = ground;
   const { url, secrets } = storage;
   const pool = openPool({ url, name: 'work', maxConnections: 8 });
@@ -125,12 +130,13 @@ export async function openCore(ground: Ground, closers: Closers, { isSecond }: {
       { workspace: MAIN_WORKSPACE, name: 'main' },
     ]);
   }
-  await projected.ready;
+  const gone = aborted(signal);
+  await Promise.race([projected.ready, gone]);
   const quota = new Quota(pool, systemClock, (workspace, account, month) =>
     monthAccepted(db, { workspace, account }, Date.parse(`${month}-01T00:00:00Z`)),
   );
   if (storage.alone && !isSecond) {
-    await reached(projected, await log.head(), ground.logger);
+    await Promise.race([reached(projected, await log.head(), ground.logger, signal), gone]);
     await quota.settle();
   }
   closers.add(() => quota.close());
@@ -150,12 +156,28 @@ export async function openCore(ground: Ground, closers: Closers, { isSecond }: {
   return { pool, db, freshness, door, speller, limiter, guard, ...dashboard, ...chat };
 }
 
-async function reached(projected: Projected, position: bigint, logger: Logger): Promise<void> {
+/** Rejects once a signal is given; never resolves. */
+function aborted(signal: AbortSignal | undefined): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  promise.catch(() => {});
+  const end = () => reject(new Error('the start was stopped'));
+  if (signal?.aborted) end();
+  else signal?.addEventListener('abort', end, { once: true });
+  return promise;
+}
+
+async function reached(
+  projected: Projected,
+  position: bigint,
+  logger: Logger,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const tell = () =>
     logger.info({ rowsReach: String(projected.reached()), logEnds: String(position) }, 'the rows are catching up');
   const telling = setInterval(tell, tellWaitEveryMs);
   try {
-    while (projected.reached() < position) await Promise.race([sleep(5), ...(projected.done ? [projected.done] : [])]);
+    while (projected.reached() < position && !signal?.aborted)
+      await Promise.race([sleep(5), ...(projected.done ? [projected.done] : [])]);
   } finally {
     clearInterval(telling);
   }

@@ -35,6 +35,8 @@ export interface StartOptions {
   readonly sandbox: boolean;
   /** What this process does; everything unless told. */
   readonly roles?: ReadonlySet<Role>;
+  /** Ends a start that still waits for rows. */
+  readonly signal?: AbortSignal;
   /** For the standard `OTEL_*` variables. */
   readonly env: Readonly<Record<string, string | undefined>>;
 }
@@ -107,7 +109,7 @@ async function wire(
   const { ground, open, parts } = opened;
   if (thread) parts.push(thread.done);
   const { log, projected, projector } = ground;
-  const core = await openCore(ground, closers, { isSecond: false });
+  const core = await openCore(ground, closers, { isSecond: false, ...(options.signal && { signal: options.signal }) });
 
   // Our own address is only known when we listen, and what listens hands out that address.
   const address = { baseUrl: '' };

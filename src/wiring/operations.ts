@@ -76,13 +76,22 @@ async function waitForRows(url: string, head: bigint): Promise<void> {
   }
 }
 
+/** Whether events of a type can be in the log at all. */
+export function isEventType(type: string): boolean {
+  try {
+    codec.versionOf(type);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Prints events, a JSON line each, from after a position (null: the head) until the signal. */
 export async function tail(
   config: Config,
   options: { from: bigint | null; type: string | null; signal: AbortSignal; print: (line: string) => void },
 ): Promise<void> {
   const { type, signal, print } = options;
-  if (type !== null) codec.versionOf(type);
   await withLog(config, async (log) => {
     const from = options.from ?? (await log.head());
     for await (const { events } of log.tail(from, signal)) {
