@@ -217,6 +217,11 @@ t.test('wrong configuration and wrong use are told in one line', async (t) => {
   t.equal(noSecrets.status, 1);
   t.match(noSecrets.stderr, /JWT_SECRET, ENCRYPTION_KEY, ID_KEY are not set/);
   t.equal(noSecrets.stderr.trim().split('\n').length, 1);
+  const secrets = { JWT_SECRET: 'a'.repeat(64), ENCRYPTION_KEY: 'b'.repeat(64), ID_KEY: 'c'.repeat(64) };
+  const nobody = run(['start'], { ...secrets, DATABASE_URL: 'postgres://u:s3cret@127.0.0.1:1/x' });
+  t.equal(nobody.status, 1);
+  t.match(nobody.stderr, /^parley: DATABASE_URL leads to no Postgres that answers: .*ECONNREFUSED.*\n$/);
+  t.notMatch(nobody.stderr, /s3cret/);
   const unknown = run(['dance'], {});
   t.equal(unknown.status, 2);
   t.match(unknown.stderr, /there is no command "dance"/);

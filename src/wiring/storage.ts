@@ -4,13 +4,14 @@ import { deliveryMigrations } from '../delivery/index.ts';
 import { feedMigrations } from '../feed/migrations.ts';
 import { gatewayMigrations } from '../gateway/index.ts';
 import { logMigrations } from '../log/migrations.ts';
-import type { Config } from '../platform/config.ts';
+import { type Config, ConfigError } from '../platform/config.ts';
 import {
   openPostgres,
   type PostgresLog as PostgresLogger,
   startEmbeddedPostgres,
 } from '../platform/embedded-postgres.ts';
 import { migrate } from '../platform/migrate.ts';
+import { isConnectionTrouble } from '../platform/postgres.ts';
 import { checkSecrets, loadSecrets, type Secrets, secretsMigrations } from '../platform/secrets.ts';
 import { readsideMigrations } from '../readside/index.ts';
 
@@ -38,8 +39,7 @@ const migrations = [
 /** For the server: starts the embedded Postgres, or uses DATABASE_URL. Throws what is wrong in one line for people. */
 export async function openServerStorage(config: Config, logger: PostgresLogger): Promise<Storage> {
   const { databaseUrl, dataDir } = config.storage;
-  if (databaseUrl !== null)
-    return prepared(config, { url: databaseUrl, clusterDir: null, alone: false, close: async () => {} });
+  if (databaseUrl !== null) return operators(config, databaseUrl);
   const postgres = await startEmbeddedPostgres({ dataDir, log: logger });
   return prepared(config, {
     url: postgres.url,
@@ -52,10 +52,18 @@ export async function openServerStorage(config: Config, logger: PostgresLogger):
 /** For the other commands: the running server's Postgres, or one for their own duration. */
 export async function openCommandStorage(config: Config, logger: PostgresLogger): Promise<Storage> {
   const { databaseUrl, dataDir } = config.storage;
-  if (databaseUrl !== null)
-    return prepared(config, { url: databaseUrl, clusterDir: null, alone: false, close: async () => {} });
+  if (databaseUrl !== null) return operators(config, databaseUrl);
   const { url, borrowed, close } = await openPostgres({ dataDir, log: logger });
   return prepared(config, { url, clusterDir: null, alone: !borrowed, close });
+}
+
+async function operators(config: Config, url: string): Promise<Storage> {
+  try {
+    return await prepared(config, { url, clusterDir: null, alone: false, close: async () => {} });
+  } catch (error) {
+    if (!isConnectionTrouble(error) || !(error instanceof Error)) throw error;
+    throw new ConfigError(`DATABASE_URL leads to no Postgres that answers: ${error.message}`);
+  }
 }
 
 async function prepared(config: Config, storage: Omit<Storage, 'secrets'>): Promise<Storage> {
