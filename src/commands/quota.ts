@@ -78,7 +78,7 @@ export class Quota {
     const block = this.#block(workspace, account);
     if (block.month !== month) return;
     block.pending--;
-    for (const wake of block.waiting.splice(0)) wake();
+    wake(block);
   }
 
   /**
@@ -139,6 +139,8 @@ export class Quota {
     const month = this.month();
     let block = this.#blocks.get(name);
     if (block?.month !== month) {
+      // Of a month that is over nobody is told to be through.
+      if (block) letGo(block);
       const size = new LeaseSize(firstLease);
       block = { points: 0, exhausted: false, lease: null, pending: 0, waiting: [], size, month };
       this.#blocks.delete(name);
@@ -193,4 +195,13 @@ export class Quota {
       throw error;
     }
   }
+}
+
+function letGo(block: Block): void {
+  block.pending = 0;
+  wake(block);
+}
+
+function wake({ waiting }: Block): void {
+  for (const each of waiting.splice(0)) each();
 }

@@ -138,6 +138,20 @@ t.test('who finds none left waits for what may come back', async (t) => {
   t.equal(await quota.take(1, 1, 10), 0, 'and nobody to wait for');
 });
 
+t.test('who waits does not wait beyond the month', async (t) => {
+  const w = await world(t);
+  const clock = new TestClock(monthEnd - 1);
+  const { quota } = await w.node({ clock });
+  const month = quota.month();
+  t.equal(await quota.take(1, 1, 10, 10, { tentative: true }), 10);
+  const waiting = quota.take(1, 1, 10);
+  t.equal(await quota.take(1, 2, 10), 1, 'which takes its time');
+  clock.advance(1);
+  quota.through(1, 1, 10, month);
+  t.equal(await waiting, 0);
+  t.equal(await quota.take(1, 1, 10), 1);
+});
+
 t.test('sends beside replays, which take points and give them back', async (t) => {
   const w = await world(t);
   const { dispatches, ...node } = await w.node({ monthlyQuota: 200, clock: new TestClock(midMonth) });
