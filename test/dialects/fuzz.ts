@@ -195,8 +195,7 @@ export function requestsFor(
       for (const parameter of parameters) {
         const value = values[parameter.name];
         if (value === undefined) continue;
-        if (parameter.in === 'path')
-          path = path.replace(`{${parameter.name}}`, encodeURIComponent(value.toWellFormed()) || '%20');
+        if (parameter.in === 'path') path = path.replace(`{${parameter.name}}`, segmentOf(value.toWellFormed()));
         if (parameter.in === 'query') query.append(parameter.name, value.toWellFormed());
       }
       const search = query.size > 0 ? `?${query}` : '';
@@ -306,4 +305,9 @@ export async function send(
     ...(request.body !== undefined && request.method !== 'GET' && { body: request.body.toWellFormed() }),
   });
   return { status: response.status, contentType: response.headers.get('content-type'), body: await response.text() };
+}
+
+/** A text as one segment of a path: nothing and dots alone would be taken out of it before it is sent. */
+function segmentOf(text: string): string {
+  return /^\.{0,2}$/.test(text) ? `${text}%20` : encodeURIComponent(text);
 }
