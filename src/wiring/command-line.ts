@@ -141,8 +141,8 @@ const insistAfterMs = 1_000;
 const parentCheckMs = 200;
 
 /**
- * Aborts at the first SIGINT, SIGTERM or SIGHUP (the terminal is gone). Under npm a shell stands between npm and us, and takes the signal with it when
- * it ends: that our parent has gone is such a signal too.
+ * Aborts at the first SIGINT, SIGTERM or SIGHUP (the terminal is gone). Under npm a shell stands between npm and us, and
+ * takes the signal with it when it ends: that our parent has gone is such a signal too.
  */
 function untilStopped({ orReaderGone = false } = {}): AbortSignal {
   const stop = new AbortController();

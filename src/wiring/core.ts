@@ -130,13 +130,12 @@ export async function openCore(
       { workspace: MAIN_WORKSPACE, name: 'main' },
     ]);
   }
-  const gone = aborted(signal);
-  await Promise.race([projected.ready, gone]);
+  await Promise.race([projected.ready, aborted(signal)]);
   const quota = new Quota(pool, systemClock, (workspace, account, month) =>
     monthAccepted(db, { workspace, account }, Date.parse(`${month}-01T00:00:00Z`)),
   );
   if (storage.alone && !isSecond) {
-    await Promise.race([reached(projected, await log.head(), ground.logger, signal), gone]);
+    await reached(projected, await log.head(), ground.logger, signal);
     await quota.settle();
   }
   closers.add(() => quota.close());
@@ -159,8 +158,7 @@ export async function openCore(
 /** Rejects once a signal is given; never resolves. */
 function aborted(signal: AbortSignal | undefined): Promise<never> {
   const { promise, reject } = Promise.withResolvers<never>();
-  promise.catch(() => {});
-  const end = () => reject(new Error('the start was stopped'));
+  const end = () => reject(signal?.reason);
   if (signal?.aborted) end();
   else signal?.addEventListener('abort', end, { once: true });
   return promise;
@@ -176,8 +174,8 @@ async function reached(
     logger.info({ rowsReach: String(projected.reached()), logEnds: String(position) }, 'the rows are catching up');
   const telling = setInterval(tell, tellWaitEveryMs);
   try {
-    while (projected.reached() < position && !signal?.aborted)
-      await Promise.race([sleep(5), ...(projected.done ? [projected.done] : [])]);
+    while (projected.reached() < position)
+      await Promise.race([sleep(5, signal), ...(projected.done ? [projected.done] : [])]);
   } finally {
     clearInterval(telling);
   }
