@@ -157,6 +157,12 @@ t.test('who is in a conversation, whichever API says so', async (t) => {
     content: 'back again',
   });
 
+  t.equal((await chat.post(`/rooms/${shared}/leave`, { user_id: ann.id }, master)).status, 200);
+  t.equal((await enter(shared, bob)).status, 200);
+  const [left] = await conversations(eve);
+  t.same(left, between(talk.id, eve, bob), 'also in the place of who began it');
+  t.equal((await chat.post(`/rooms/${shared}/leave`, { user_id: bob.id }, master)).status, 200);
+
   const direct = await chat.post('/rooms', { room_type: 'direct' }, eve.key);
   const alone = direct.str('data.id');
   t.equal((await conversations(eve)).length, 1, 'a room that waits for the other is no conversation yet');

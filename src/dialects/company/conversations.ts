@@ -72,7 +72,7 @@ export function conversationRoutes(app: FastifyInstance, { options, guard }: Con
         const all = members.get(room) ?? [];
         // Who left is named only where nobody took the place.
         const [here, gone] = [all.filter((each) => each.endedAt === null), all.filter((each) => each.endedAt !== null)];
-        const accounts = [...new Set([...here, ...gone].map((each) => each.account))];
+        const accounts = [...new Set([...here, ...gone].map((each) => each.account))].slice(0, 2);
         // Somebody else may still come into it: until then it is no conversation.
         if (accounts.length === 1 && !wire.isAlone({ maxMembers })) return [];
         return [wire.conversationOf(room, creator, accounts)];
