@@ -81,6 +81,8 @@ export interface History {
   ): Promise<{ readonly events: readonly RecordedEvent[]; readonly position: bigint; readonly atHead: boolean }>;
   /** The last position of the log. */
   head(): Promise<bigint>;
+  /** How many events stand after `from` and not after `to`, counted up to `most`. Erased ones may be among them. */
+  count(from: bigint, to: bigint, most: number): Promise<number>;
 }
 
 /** Where consumers say what went wrong. A pino logger is one. */

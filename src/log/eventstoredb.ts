@@ -78,6 +78,8 @@ export interface AppendReport {
 
 /** Tombstones on their way at once. */
 const maxTombstones = 32;
+/** Events read at once to be counted. */
+const countedAtOnce = 1_000;
 /** How long the subscription is given to tell what an append wrote, before the stream is read for it. */
 const tellMs = 100;
 
@@ -319,6 +321,17 @@ export class EventStoreLog implements Log {
 
   head(): Promise<bigint> {
     return this.#hub.checkHead();
+  }
+
+  async count(from: bigint, to: bigint, most: number): Promise<number> {
+    let count = 0;
+    for (let at = from; at < to && count < most; ) {
+      const page = await this.page(at, Math.min(countedAtOnce, most - count));
+      count += page.events.filter(({ position }) => position <= to).length;
+      if (page.atHead) break;
+      at = page.position;
+    }
+    return count;
   }
 
   async erase(streams: readonly string[]): Promise<void> {

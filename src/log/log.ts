@@ -105,6 +105,8 @@ export interface Log {
   page(from: bigint, maxEvents: number): Promise<TailBatch & { readonly atHead: boolean }>;
   /** The last position that the tail would deliver. */
   head(): Promise<bigint>;
+  /** How many events stand after `from` and not after `to`, counted up to `most`. Erased ones may be among them. */
+  count(from: bigint, to: bigint, most: number): Promise<number>;
   /**
    * Closes streams for ever (appends to them are `conflict`); no read and no tail gives their content from the return on.
    * Ends their claims, but for those of idempotency keys that have not passed. Idempotent; one that rejects may have

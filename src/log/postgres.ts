@@ -169,6 +169,11 @@ export class PostgresLog implements Log {
     return this.#hub.checkHead();
   }
 
+  /** Positions are consecutive. */
+  async count(from: bigint, to: bigint, most: number): Promise<number> {
+    return Math.min(Math.max(0, Number(to - from)), most);
+  }
+
   async erase(streams: readonly string[]): Promise<void> {
     const all = [...new Set(streams)];
     for (let at = 0; at < all.length; at += maxErasedAtOnce) {

@@ -12,6 +12,7 @@ export function tracedLog(log: Log, tracer: Tracer): Log {
     tail: (from, signal) => log.tail(from, signal),
     page: (from, maxEvents) => log.page(from, maxEvents),
     head: () => log.head(),
+    count: (from, to, most) => log.count(from, to, most),
     erase: (streams) => log.erase(streams),
     close: () => log.close(),
     async append(commits) {

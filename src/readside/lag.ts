@@ -13,10 +13,12 @@ export interface GroupLag {
 }
 
 const pageEvents = 1_000;
+/** Where the first alone is looked for: the next pages are read when all of these were erased. */
+const firstPageEvents = 10;
 
 /**
- * Tells how far a group is behind, whatever process does its work. Events are counted in the log, up to `maxEvents` (10,000
- * unless told) and as many looked through: positions may be byte offsets, and say nothing about how many lie between.
+ * Tells how far a group is behind, whatever process does its work. Where its partitions stand at one place the log counts what
+ * follows. Otherwise some of that is done, and the events have to be read: `maxEvents` at most (10,000 unless told).
  */
 export async function groupLag(
   pool: Pick<pg.Pool, 'query'>,
@@ -27,11 +29,14 @@ export async function groupLag(
   const { maxEvents = 10_000 } = options;
   const [checkpoint, head] = await Promise.all([readGroup(pool, group), history.head()]);
   const position = checkpoint.smallest;
+  const isEven = checkpoint.largest === position;
+  const counting = isEven ? history.count(position, head, maxEvents) : null;
   let events = 0;
   let oldest: number | null = null;
   let looked = 0;
   for (let from = position; from < head && looked < maxEvents; ) {
-    const page = await history.page(from, Math.min(pageEvents, maxEvents - looked));
+    const most = isEven && from === position ? firstPageEvents : pageEvents;
+    const page = await history.page(from, Math.min(most, maxEvents - looked));
     for (const event of page.events) {
       if (event.position > head || checkpoint.done(event) === event) continue;
       oldest ??= event.at;
@@ -39,7 +44,8 @@ export async function groupLag(
     }
     looked += page.events.length;
     from = page.position;
-    if (page.atHead) break;
+    if (page.atHead || (isEven && oldest !== null)) break;
   }
-  return { position, events, seconds: oldest === null ? 0 : Math.max(0, (Date.now() - oldest) / 1_000) };
+  const seconds = oldest === null ? 0 : Math.max(0, (Date.now() - oldest) / 1_000);
+  return { position, events: counting ? await counting : events, seconds };
 }

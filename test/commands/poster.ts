@@ -102,6 +102,7 @@ async function run(url: string): Promise<void> {
     tail: (from, signal) => real.tail(from, signal),
     page: (from, max) => real.page(from, max),
     head: () => real.head(),
+    count: (from, to, most) => real.count(from, to, most),
     erase: (streams) => real.erase(streams),
     close: () => real.close(),
   };

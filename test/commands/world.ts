@@ -93,6 +93,10 @@ export class WatchedLog implements Log {
     return this.#log.holder(name, at);
   }
 
+  count(from: bigint, to: bigint, most: number) {
+    return this.#log.count(from, to, most);
+  }
+
   async *tail(from: bigint, signal: AbortSignal): AsyncGenerator<TailBatch> {
     for await (const batch of this.#log.tail(from, signal)) {
       await this.beforeBatch(batch);

@@ -47,6 +47,16 @@ t.test('what is counted is what is read', async (t) => {
   }
 });
 
+t.test('of routes that nobody asked for there are no lines', async (t) => {
+  const metrics = createMetrics({ processMetrics: false });
+  const asked = metrics.route({ dialect: 'messagejs', route: '/asked', method: 'GET' });
+  metrics.route({ dialect: 'messagejs', route: '/unasked', method: 'GET' });
+  asked(200, 2);
+  const { text } = await metrics.read();
+  t.match(text, 'route="/asked"');
+  t.notMatch(text, '/unasked');
+});
+
 t.test('sources are asked at each reading, and one that fails does not take the others with it', async (t) => {
   const metrics = createMetrics({ processMetrics: false });
   let head = 10n;

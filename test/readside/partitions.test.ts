@@ -86,6 +86,37 @@ t.test('what is reached is the smallest of all partitions, whoever has them', as
   t.same(on.words.warnings, [], 'none stood in the way of another');
 });
 
+t.test('how far a group is behind is told without reading what it lacks', async (t) => {
+  const on = await ground(t);
+  const { steps } = makeHistory(seedOf(t), 800);
+  await appendSteps(on.log, steps.slice(0, 100));
+  const projector = await on.project();
+  await caughtUp(on.log, projector);
+  await projector.stop();
+  const done = await on.log.head();
+  await appendSteps(on.log, steps.slice(100));
+  const head = await on.log.head();
+  let read = 0;
+  const history: History = {
+    head: () => on.log.head(),
+    count: (from, to, most) => on.log.count(from, to, most),
+    async page(from, maxEvents) {
+      const page = await on.log.page(from, maxEvents);
+      read += page.events.length;
+      return page;
+    },
+  };
+  const behind = Number(head - done);
+  const lag = await groupLag(on.pool, history, projectorGroup);
+  t.match(lag, { position: done, events: behind });
+  t.ok(lag.seconds > 0 && read < 20, `${read} events read of ${behind}`);
+  t.match(await groupLag(on.pool, history, projectorGroup, { maxEvents: 30 }), { events: 30 });
+  const { events } = await on.log.page(done, 10_000);
+  await on.log.erase([...new Set(events.slice(0, 60).map(({ stream }) => stream))]);
+  const later = await groupLag(on.pool, history, projectorGroup);
+  t.ok(later.events > 0 && later.seconds > 0, 'the first that is not erased tells the age');
+});
+
 t.test('a rebuild swaps in where each partition stands, beside projectors of other processes', async (t) => {
   const on = await ground(t);
   const share = sharing(t, on, 4);
@@ -148,6 +179,7 @@ t.test('a rebuild that failed is begun again', async (t) => {
   let failures = 1;
   const history: History = {
     head: () => on.log.head(),
+    count: (from, to, most) => on.log.count(from, to, most),
     page: (from, max) => (failures-- > 0 ? Promise.reject(new Error('away')) : on.log.page(from, max)),
   };
   const newer = projections.map((each) => ({ ...each, version: each.version + 1, readableFrom: each.version + 1 }));

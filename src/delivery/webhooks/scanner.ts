@@ -18,7 +18,7 @@ export interface ScanTaker {
 
 /** What the scanner needs. */
 export interface ScannerOptions {
-  readonly history: History;
+  readonly history: Pick<History, 'page' | 'head'>;
   readonly dialect: WebhookDialect;
   readonly reached: Pick<Reached, 'until'>;
   readonly signal: AbortSignal;
@@ -126,7 +126,7 @@ function worthRendering(
  * what clocks differ by. A history that can only be read from a record's own position on (EventStoreDB's) is not halved: its
  * start is such a position too.
  */
-export async function positionBefore(history: History, timeMs: number): Promise<bigint> {
+export async function positionBefore(history: ScannerOptions['history'], timeMs: number): Promise<bigint> {
   const wanted = timeMs - clockDifferenceMs;
   let low = 0n;
   try {
@@ -148,7 +148,7 @@ export async function positionBefore(history: History, timeMs: number): Promise<
 const clockDifferenceMs = 60_000;
 
 async function firstAfter(
-  history: History,
+  history: ScannerOptions['history'],
   position: bigint,
   end: bigint,
 ): Promise<{ readonly position: bigint; readonly at: number } | null> {

@@ -84,6 +84,21 @@ export async function orderTests(t: Test, adapter: LogAdapter): Promise<void> {
     t.equal(rest.atHead, true);
   });
 
+  await t.test('count', async (t) => {
+    const store = await adapter.fresh(t);
+    const log = await openHandle(t, store);
+    t.equal(await log.count(0n, 0n, 10), 0, 'of an empty log');
+    await runLoad(log, { prefix: 'load', writers: 5, commitsPerWriter: 6 });
+    const positions = (await log.page(0n, 1_000)).events.map(({ position }) => position);
+    const head = await log.head();
+    const [third = 0n, ninth = 0n] = [positions[2], positions[8]];
+    t.equal(await log.count(0n, head, 1_000), positions.length);
+    t.equal(await log.count(third, ninth, 1_000), 6);
+    t.equal(await log.count(third, head, 5), 5, 'up to a bound');
+    t.equal(await log.count(head, head, 5), 0);
+    t.equal(await log.count(head, third, 5), 0, 'backwards');
+  });
+
   await t.test('pages go past what was erased', async (t) => {
     const store = await adapter.fresh(t);
     const log = await openHandle(t, store);
