@@ -18,6 +18,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:net';
+import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -42,6 +43,18 @@ const STAGING_PREFIX = '.initdb-';
 /** Below the range from which systems usually take ports for outgoing connections, so that a restart finds its own free. */
 const PORTS = { from: 20_000, to: 32_000 };
 
+const MiB = 1024 * 1024;
+
+/**
+ * Of the memory that this process may have a thirty-second part, 128 MiB to 1 GiB: new rows meet some indexes at random places,
+ * and where these do not fit, each row costs half as much again (from about a million messages on with 128 MiB).
+ */
+function sharedBuffers(): string {
+  const allowed = process.constrainedMemory();
+  const bytes = allowed > 0 ? Math.min(allowed, totalmem()) : totalmem();
+  return `${Math.min(1024, Math.max(128, Math.round(bytes / 32 / MiB)))}MB`;
+}
+
 /** Durable always; otherwise sized for a development machine. */
 const SETTINGS: Readonly<Record<string, string>> = {
   fsync: 'on',
@@ -50,7 +63,7 @@ const SETTINGS: Readonly<Record<string, string>> = {
   wal_compression: 'off',
   // Else appends stand still for some 60 ms whenever 16 MB that are new are filled with zeros: once a second where much comes in.
   wal_init_zero: 'off',
-  shared_buffers: '128MB',
+  shared_buffers: sharedBuffers(),
   max_wal_size: '2GB',
   checkpoint_timeout: '15min',
   max_connections: '100',
