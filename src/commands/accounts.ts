@@ -52,7 +52,8 @@ export class AccountCommands {
   ): Promise<OpenedAccount> {
     const { door, ids, passwords, nameKey } = this.#options;
     const passwordHash = await passwords.hash(input.password);
-    const claims = claimsOf(identifiersOf(nameKey, workspace, { email: input.email }));
+    const identifiers = identifiersOf(nameKey, workspace, { email: input.email });
+    const claims = claimsOf(identifiers);
     try {
       return await ids.next(workspace, 'account', async (id) => {
         const written = await door.execute(
@@ -74,7 +75,7 @@ export class AccountCommands {
         return { account: id, email: input.email, displayName: input.displayName, openedAt, position };
       });
     } catch (error) {
-      throw asTaken(error);
+      throw await asTaken(door, identifiers, error);
     }
   }
 

@@ -94,7 +94,7 @@ export class ChatAccountCommands {
 
   /**
    * Creates a user with a scoped key; the service account may. Throws `access-denied`, `identifier-taken` with
-   * `details.field` (`email` or `username`).
+   * `details.fields` (`email`, `username`).
    */
   async createUser(actor: Actor, input: UserInput, keyed?: Keyed): Promise<CreatedUser> {
     onlyMaster(actor);
@@ -127,7 +127,7 @@ export class ChatAccountCommands {
 
   /**
    * Opens an account that logs in with a password, which is made up when none is given and told in the answer alone.
-   * Throws `identifier-taken` with `details.field`.
+   * Throws `identifier-taken`.
    */
   async register(
     workspace: number,
@@ -166,7 +166,7 @@ export class ChatAccountCommands {
         return { account: id, state: written.state, position: written.position };
       });
     } catch (error) {
-      throw asTaken(error);
+      throw await asTaken(door, what.identifiers, error);
     }
   }
 
@@ -219,7 +219,7 @@ export class ChatAccountCommands {
         releasesOf: ({ claims }) => identifiers.flatMap(({ kind }) => claims[kind] ?? []),
       });
     } catch (error) {
-      throw asTaken(error);
+      throw await asTaken(this.#options.door, identifiers, error, streams.account(actor.workspace, id));
     }
   }
 

@@ -45,9 +45,20 @@ export function claimsOf(identifiers: readonly Required<Identifier>[]): Claim[] 
   return identifiers.map(({ claim }) => ({ name: claim }));
 }
 
-/** An error as it is told: `identifier-taken`, with `details.field`, for an identifier that another account holds. */
-export function asTaken(error: unknown): unknown {
-  if (!(error instanceof ClaimTakenError)) return error;
-  const field = /^(email|username)-/.exec(error.claim)?.[1];
-  return field === undefined ? error : new DomainError('identifier-taken', undefined, { details: { field } });
+/**
+ * An error as it is told: `identifier-taken`, with `details.fields`, for identifiers that other accounts than that of `stream`
+ * hold. An append names the first that is taken; who holds the others is asked.
+ */
+export async function asTaken(
+  door: Pick<CommandDoor, 'holder'>,
+  identifiers: readonly Required<Identifier>[],
+  error: unknown,
+  stream?: string,
+): Promise<unknown> {
+  if (!(error instanceof ClaimTakenError) || !identifiers.some(({ claim }) => claim === error.claim)) return error;
+  const asked = identifiers.map(async ({ kind, claim }) => {
+    const holder = claim === error.claim ? error.by : await door.holder(claim);
+    return holder === null || holder.stream === stream ? [] : [kind];
+  });
+  return new DomainError('identifier-taken', undefined, { details: { fields: (await Promise.all(asked)).flat() } });
 }

@@ -1,6 +1,6 @@
 /** Users and their scoped keys (ChatAPI sheet, sections 2 and 7), passwords and tokens (Company sheet, sections 2 and 3). */
 import t from 'tap';
-import { type Actor, idKinds, MAIN_WORKSPACE, streams } from '../../src/commands/index.ts';
+import { type Actor, type DomainError, idKinds, MAIN_WORKSPACE, streams } from '../../src/commands/index.ts';
 import { IdSpeller } from '../../src/platform/ids.ts';
 import { makeClient } from './chat.ts';
 import { type Node, refusal, TestClock, times, world } from './world.ts';
@@ -84,11 +84,17 @@ t.test('users and scoped keys', async (t) => {
   const log = JSON.stringify((await w.events()).map(({ data, stream }) => [data, stream]));
   t.notOk(log.includes(created.secret.slice(32)), 'the secret is not in the log');
 
-  for (const [input, field] of [
-    [{ ...ada, email: 'ada@example.COM', username: 'ada2' }, 'email'],
-    [{ ...ada, email: 'else@example.com' }, 'username'],
-  ] as const)
-    await t.rejects(people.createUser(master, input), { code: 'identifier-taken', details: { field } });
+  for (const [input, fields] of [
+    [{ ...ada, email: 'ada@example.COM', username: 'ada2' }, ['email']],
+    [{ ...ada, email: 'else@example.com' }, ['username']],
+    [{ ...ada, email: 'ADA@example.com' }, ['email', 'username']],
+  ] as const) {
+    const { code, details } = (await people.createUser(master, input).then(
+      () => t.fail('it was free'),
+      (error: DomainError) => error,
+    )) as DomainError;
+    t.strictSame({ code, details }, { code: 'identifier-taken', details: { fields } });
+  }
   const bob = await people.createUser(master, {
     ...ada,
     email: 'bob@example.com',
@@ -165,7 +171,11 @@ t.test('changing and deleting users', async (t) => {
   t.equal(await refusal(() => people.readable(master, 0)), 'not-found', 'the service account is nobody');
   await t.rejects(people.changeUser(self, account, { email: 'BOB@example.com' }), {
     code: 'identifier-taken',
-    details: { field: 'email' },
+    details: { fields: ['email'] },
+  });
+  await t.rejects(people.changeUser(self, account, { email: 'BOB@example.com', username: 'ada' }), {
+    code: 'identifier-taken',
+    details: { fields: ['email'] },
   });
   const changed = await people.changeUser(self, account, { email: 'ada@example.com', profile: { displayName: null } });
   t.match(changed.state, { email: 'ada@example.com', username: 'ada', displayName: null });
@@ -222,7 +232,7 @@ t.test('passwords and tokens', async (t) => {
   t.notOk(JSON.stringify((await w.events()).map(({ data }) => data)).includes(made.password));
   await t.rejects(people.register(workspace, { email: 'ada@example.com', profile }), {
     code: 'identifier-taken',
-    details: { field: 'email' },
+    details: { fields: ['email'] },
   });
   const given = await people.register(workspace, { email: 'bob@example.com', profile, password: 'secret' });
   t.equal(given.password, 'secret');

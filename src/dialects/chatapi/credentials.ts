@@ -60,9 +60,11 @@ export function authenticate(
 /** The hook of routes that take a key: who asks, then a point of the limit, then whether the key may. */
 export function keyGuard(options: ChatApiOptions, dialect: string, { who, limit }: Access) {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
-    const key = presentedKey(request.headers);
-    if (key === null) throw new WireError('INVALID_CREDENTIALS', 'No API key was given');
-    const found = await authenticate(options, key);
+    const found = await identified(options, request).catch((error: unknown) => {
+      // Whoever is not known has used up nothing.
+      if (limit) tellLimit(options, reply, { limit: limitOf(options.config, limit) });
+      throw error;
+    });
     const { workspace, account } = found;
     // A user's key that took the place of another goes on with its counter.
     const counter = 'key' in found ? `key${found.key}` : `user${account}`;
@@ -81,6 +83,13 @@ export function keyGuard(options: ChatApiOptions, dialect: string, { who, limit 
   };
 }
 
+/** Who asks. Throws as `authenticate`, and `INVALID_CREDENTIALS` without a key. */
+async function identified(options: ChatApiOptions, request: FastifyRequest) {
+  const key = presentedKey(request.headers);
+  if (key === null) throw new WireError('INVALID_CREDENTIALS', 'No API key was given');
+  return authenticate(options, key);
+}
+
 function limitOf(config: ChatApiOptions['config'], limit: NonNullable<Access['limit']>): number {
   if (limit === 'login') return config.authPerHour;
   return limit === 'messages' ? config.messagesPerHour : config.notificationsPerHour;
@@ -95,14 +104,25 @@ export async function takePoint(
 ): Promise<void> {
   if (of.limit === 0) return;
   const taken: RateTaken = await limiter.take({ ...of, windowMs: hourMs }, points);
-  const now = clock.now();
+  const resetAt = tellLimit({ clock }, reply, taken);
+  if (taken.granted < points) throw tooMany(resetAt, clock.now());
+}
+
+/** Tells how a limit stands; untouched when nothing was taken of it. Answers when its window ends, milliseconds since the epoch. */
+function tellLimit(
+  { clock }: Pick<ChatApiOptions, 'clock'>,
+  reply: FastifyReply,
+  { limit, remaining = limit, resetAt = 0 }: Pick<RateTaken, 'limit'> & Partial<RateTaken>,
+): number {
   // A window begins with its first point.
-  const resetAt = taken.resetAt === 0 ? now + hourMs : taken.resetAt;
-  reply
-    .header('x-ratelimit-limit', String(taken.limit))
-    .header('x-ratelimit-remaining', String(Math.max(0, taken.remaining)))
-    .header('x-ratelimit-reset', String(Math.ceil(resetAt / 1_000)));
-  if (taken.granted < points) throw tooMany(resetAt, now);
+  const endsAt = resetAt === 0 ? clock.now() + hourMs : resetAt;
+  if (limit > 0) {
+    reply
+      .header('x-ratelimit-limit', String(limit))
+      .header('x-ratelimit-remaining', String(Math.max(0, remaining)))
+      .header('x-ratelimit-reset', String(Math.ceil(endsAt / 1_000)));
+  }
+  return endsAt;
 }
 
 /** Who asks; on a route behind `keyGuard`. */

@@ -144,10 +144,8 @@ const domainCodes: Readonly<Record<ErrorCode, readonly [WireCode, string]>> = {
 function domainError(error: DomainError, now: number): WireError {
   const [code, text] = domainCodes[error.code];
   switch (error.code) {
-    case 'identifier-taken': {
-      const field = String(error.details?.field ?? 'email');
-      return invalidField(field, field === 'email' ? 'Email already exists' : 'Username already exists');
-    }
+    case 'identifier-taken':
+      return invalid(...takenFields(error));
     case 'content-empty':
       return invalidField('content', 'Content cannot be empty');
     case 'content-too-long':
@@ -165,6 +163,15 @@ function domainError(error: DomainError, now: number): WireError {
     default:
       return new WireError(code, text);
   }
+}
+
+/** One entry per field that somebody else has. */
+function takenFields({ details }: DomainError): FieldProblem[] {
+  const fields = Array.isArray(details?.fields) ? details.fields : [];
+  return fields.map((field) => ({
+    field,
+    message: field === 'email' ? 'Email already exists' : 'Username already exists',
+  }));
 }
 
 /** The rules' names of fields, as the wire has them. */

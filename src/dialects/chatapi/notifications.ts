@@ -182,10 +182,13 @@ export function notificationRoutes(app: FastifyInstance, context: Context, rende
     async handler(request, reply) {
       const { actor } = callerOf(request);
       const id = notificationOfPath(context, request);
-      const body = wire.readBody(bodies.change, request.body);
       const state = await orNotFound('Notification', notifications.state(actor, id));
-      refuseMoved(request.body, state, state.room === null ? null : spelling.room(state.workspace, state.room));
-      return changed(reply, notifications.change(actor, id, changesOf(body, state)));
+      const room = state.room === null ? null : spelling.room(state.workspace, state.room);
+      const { changes } = readAll({
+        changes: () => changesOf(wire.readBody(bodies.change, request.body), state),
+        moved: () => refuseMoved(request.body, state, room),
+      });
+      return changed(reply, notifications.change(actor, id, changes));
     },
   });
 

@@ -290,6 +290,7 @@ t.test('the limit of a key, on every answer', async (t) => {
   t.equal(over.headers.get('x-ratelimit-remaining'), '0');
   t.equal((await otherRoute()).status, 200, 'other routes have none');
   t.strictSame(await remaining(read('/messages', client.key)), [200, '3'], 'another key');
+  t.strictSame(await remaining(read('/messages', 'sk_user_x')), [401, '4'], 'who is not known has used up nothing');
 });
 
 t.test('storage that is away', async (t) => {

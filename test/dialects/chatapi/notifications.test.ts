@@ -232,6 +232,8 @@ t.test('notifications', async (t) => {
     t.equal((await chat.put(path, { scheduled_for: '2020-01-01T00:00:00Z' }, key)).status, 422);
     t.equal((await chat.post(`${path}/retry`, undefined, key)).status, 400);
     t.strictSame(wrongFields(await chat.put(path, { type: 'webhook', room_id: 'x' }, key)), ['type', 'room_id']);
+    const bad = { type: 'webhook', priority: 'most', max_retry_attempts: -1 };
+    t.strictSame(wrongFields(await chat.put(path, bad, key)), ['priority', 'max_retry_attempts', 'type']);
     const emptied = await chat.put(path, { content: ' ', subject: ' ' }, key);
     t.strictSame(wrongFields(emptied), ['content', 'subject']);
     const gone = await chat.del(path, key);

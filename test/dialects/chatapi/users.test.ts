@@ -69,6 +69,11 @@ t.test('clients and users', async (t) => {
     t.match(same.body, { error_code: 'VALIDATION_ERROR', errors: [{ field: 'email' }] });
     const name = await chat.post('/users', { email: 'x@example.com', username: 'twin' }, client.key);
     t.match(name.body, { status_code: 422, errors: [{ field: 'username' }] });
+    const both = await chat.post('/users', { email: twin.email, username: 'twin' }, client.key);
+    t.strictSame(both.at('errors'), [
+      { field: 'email', message: 'Email already exists' },
+      { field: 'username', message: 'Username already exists' },
+    ]);
     t.equal((await chat.user(other, 'twin')).email, twin.email, 'of another client');
     for (const [body, contentType, status] of [
       ['{', 'application/json', 400],
