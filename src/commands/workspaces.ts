@@ -5,10 +5,11 @@ import { type KeyState, key } from '../domain/key.ts';
 import { type TemplateState, template } from '../domain/template.ts';
 import { type WorkspaceState, workspace } from '../domain/workspace.ts';
 import { BoundedMap } from '../platform/bounded-map.ts';
-import { hmac, randomHex, type Sealer, sha256 } from '../platform/crypto.ts';
+import { hmac, type Sealer, sha256 } from '../platform/crypto.ts';
 import type { IdSpeller } from '../platform/ids.ts';
 import { type IdAllocator, idKinds } from './allocator.ts';
 import type { Actor, CommandDoor } from './door.ts';
+import type { Idempotency, Keyed } from './idempotency.ts';
 import type { ConnectorType, Credentials } from './providers.ts';
 import type { PresentedSecret } from './secrets.ts';
 import { ACCOUNTS_WORKSPACE, SERVICE_ACCOUNT, streams } from './streams.ts';
@@ -17,6 +18,7 @@ import { ACCOUNTS_WORKSPACE, SERVICE_ACCOUNT, streams } from './streams.ts';
 export interface WorkspaceCommandsOptions {
   readonly door: CommandDoor;
   readonly ids: IdAllocator;
+  readonly idempotency: Idempotency;
   readonly sealer: Sealer;
   readonly speller: IdSpeller;
   /** Key of hashes of what providers call senders. */
@@ -91,22 +93,27 @@ export class WorkspaceCommands {
     }
   }
 
-  /** Opens a project, owned by the actor. */
+  /** Opens a project, owned by the actor. Throws `not-found` when what the key made is gone. */
   async openProject(
     actor: Actor,
     input: { name: string; description: string | null },
+    keyed?: Keyed,
   ): Promise<Changed<WorkspaceState> & { workspace: number }> {
-    const { door, ids } = this.#options;
-    return ids.next(ACCOUNTS_WORKSPACE, 'workspace', async (id) => {
-      const owner = { workspace: actor.workspace, account: actor.account };
-      const { state, position } = await door.execute(
-        workspace,
-        streams.workspace(id),
-        { command: 'OpenWorkspace', workspace: id, kind: 'project', owner, ...input },
-        actor,
-        { isNew: true },
-      );
-      return { workspace: id, state, position };
+    const { door, ids, idempotency } = this.#options;
+    return idempotency.once<{ workspace: number }, Changed<WorkspaceState> & { workspace: number }>(actor, keyed, {
+      make: (claims) =>
+        ids.next(ACCOUNTS_WORKSPACE, 'workspace', async (id) => {
+          const owner = { workspace: actor.workspace, account: actor.account };
+          const { state, position } = await door.execute(
+            workspace,
+            streams.workspace(id),
+            { command: 'OpenWorkspace', workspace: id, kind: 'project', owner, ...input },
+            actor,
+            { isNew: true, claims: claims({ workspace: id }) },
+          );
+          return { workspace: id, state, position };
+        }),
+      replay: async ({ workspace: id }) => ({ workspace: id, state: await this.workspace(id), position: null }),
     });
   }
 
@@ -141,24 +148,44 @@ export class WorkspaceCommands {
     return (await this.#options.door.execute(workspace, streams.workspace(id), command, actor)).position;
   }
 
-  /** Issues a key. `rateLimit` is in messages an hour. */
+  /**
+   * Issues a key. `rateLimit` is in messages an hour. Who repeats the request is told the same secret. Throws `not-found` when
+   * what the key made is gone.
+   */
   async issueKey(
     actor: Actor,
     workspaceId: number,
     input: { name: string; rateLimit: number; expiresAt: number | null },
+    keyed?: Keyed,
   ): Promise<IssuedKey> {
-    const { door, ids, speller } = this.#options;
-    const secret = randomHex(32);
-    return ids.next(workspaceId, 'key', async (id) => {
-      const { state, position } = await door.execute(
-        key,
-        streams.key(workspaceId, id),
-        { command: 'IssueKey', workspace: workspaceId, key: id, mode: 'live', secretHash: sha256(secret), ...input },
-        actor,
-        { isNew: true },
-      );
-      const lookup = speller.spellHex({ kind: idKinds.key, workspace: workspaceId, id });
-      return { key: id, secret: `pk_live_${lookup}_sk_${secret}`, state, position };
+    const { door, ids, idempotency, speller } = this.#options;
+    const secret = idempotency.secretBytes(actor, keyed).toString('hex');
+    const spelled = (id: number) =>
+      `pk_live_${speller.spellHex({ kind: idKinds.key, workspace: workspaceId, id })}_sk_${secret}`;
+    return idempotency.once<{ key: number }, IssuedKey>(actor, keyed, {
+      make: (claims) =>
+        ids.next(workspaceId, 'key', async (id) => {
+          const { state, position } = await door.execute(
+            key,
+            streams.key(workspaceId, id),
+            {
+              command: 'IssueKey',
+              workspace: workspaceId,
+              key: id,
+              mode: 'live',
+              secretHash: sha256(secret),
+              ...input,
+            },
+            actor,
+            { isNew: true, claims: claims({ key: id }) },
+          );
+          return { key: id, secret: spelled(id), state, position };
+        }),
+      replay: async ({ key: id }) => {
+        const state = await door.load(key, streams.key(workspaceId, id));
+        if (!state.exists) throw new DomainError('not-found');
+        return { key: id, secret: spelled(id), state, position: null };
+      },
     });
   }
 
@@ -216,33 +243,37 @@ export class WorkspaceCommands {
     if (expiresAt !== null && expiresAt <= this.#options.door.clock.now()) throw new DomainError('credential-expired');
   }
 
-  /** Creates a connector; its credentials are sealed before they become an event. */
+  /**
+   * Creates a connector; its credentials are sealed before they become an event. Throws `connector-not-found` when what the key
+   * made is gone.
+   */
   async createConnector(
     actor: Actor,
     workspaceId: number,
     input: { connectorType: ConnectorType; name: string; credentials: Credentials },
+    keyed?: Keyed,
   ): Promise<Changed<ConnectorState> & { connector: number }> {
-    const { door, ids } = this.#options;
+    const { door, ids, idempotency } = this.#options;
     const { connectorType, name, credentials } = input;
-    return ids.next(workspaceId, 'connector', async (id) => {
-      const data = {
-        workspace: workspaceId,
+    return idempotency.once<{ connector: number }, Changed<ConnectorState> & { connector: number }>(actor, keyed, {
+      make: (claims) =>
+        ids.next(workspaceId, 'connector', async (id) => {
+          const sealed = this.#sealed(connectorType, credentials);
+          const data = { workspace: workspaceId, connector: id, connectorType, name, ...sealed };
+          const { state, position } = await door.execute(
+            connector,
+            streams.connector(workspaceId, id),
+            { command: 'CreateConnector', ...data },
+            actor,
+            { isNew: true, claims: claims({ connector: id }) },
+          );
+          return { connector: id, state, position };
+        }),
+      replay: async ({ connector: id }) => ({
         connector: id,
-        connectorType,
-        name,
-        ...this.#sealed(connectorType, credentials),
-      };
-      const stream = streams.connector(workspaceId, id);
-      const { state, position } = await door.execute(
-        connector,
-        stream,
-        { command: 'CreateConnector', ...data },
-        actor,
-        {
-          isNew: true,
-        },
-      );
-      return { connector: id, state, position };
+        state: await this.connector(workspaceId, id),
+        position: null,
+      }),
     });
   }
 
@@ -293,18 +324,31 @@ export class WorkspaceCommands {
     return hmac(this.#options.nameKey, 'sender', connectorType, sender).toString('base64url');
   }
 
+  /** Throws `template-not-found` when what the key made is gone. */
   async createTemplate(
     actor: Actor,
     workspaceId: number,
     input: Pick<EventData<'TemplateCreated'>, 'name' | 'connectorType' | 'content' | 'variables'>,
+    keyed?: Keyed,
   ): Promise<Changed<TemplateState> & { template: number }> {
-    const { door, ids } = this.#options;
-    return ids.next(workspaceId, 'template', async (id) => {
-      const command = { command: 'CreateTemplate', workspace: workspaceId, template: id, ...input } as const;
-      const { state, position } = await door.execute(template, streams.template(workspaceId, id), command, actor, {
-        isNew: true,
-      });
-      return { template: id, state, position };
+    const { door, ids, idempotency } = this.#options;
+    return idempotency.once<{ template: number }, Changed<TemplateState> & { template: number }>(actor, keyed, {
+      make: (claims) =>
+        ids.next(workspaceId, 'template', async (id) => {
+          const { state, position } = await door.execute(
+            template,
+            streams.template(workspaceId, id),
+            { command: 'CreateTemplate', workspace: workspaceId, template: id, ...input },
+            actor,
+            { isNew: true, claims: claims({ template: id }) },
+          );
+          return { template: id, state, position };
+        }),
+      replay: async ({ template: id }) => ({
+        template: id,
+        state: await this.template(workspaceId, id),
+        position: null,
+      }),
     });
   }
 

@@ -123,7 +123,7 @@ export async function openCore(
   const webhooks = new WebhookCommands({ door, ids, idempotency, sealer, guard, eventNames });
   const emailProviders = new EmailProviderCommands({ door, sealer, guard });
   const notifications = new NotificationCommands({ door, rooms, sealer, guard, idKey: nameKey });
-  const workspaces = new WorkspaceCommands({ door, ids, sealer, speller, nameKey });
+  const workspaces = new WorkspaceCommands({ door, ids, idempotency, sealer, speller, nameKey });
   if (!isSecond) {
     await workspaces.openSystemWorkspaces([
       { workspace: ACCOUNTS_WORKSPACE, name: 'accounts' },

@@ -9,6 +9,7 @@ import {
   ClientCommands,
   CommandDoor,
   IdAllocator,
+  Idempotency,
   MAIN_WORKSPACE,
   SERVICE_ACCOUNT,
   type Tier,
@@ -164,7 +165,9 @@ export async function issueMasterKey(config: Config): Promise<string> {
     await caughtUp(config, log, url);
     return withDoor({ log, url, secrets }, async ({ door, ids, speller }) => {
       const sealer = new Sealer(secrets.encryptionKeys);
-      const workspaces = new WorkspaceCommands({ door, ids, sealer, speller, nameKey: secrets.idKey });
+      const nameKey = secrets.idKey;
+      const idempotency = new Idempotency({ door, nameKey });
+      const workspaces = new WorkspaceCommands({ door, ids, idempotency, sealer, speller, nameKey });
       // Where no server ever ran it is not there yet.
       await workspaces.openSystemWorkspaces([{ workspace: MAIN_WORKSPACE, name: 'main' }]);
       const actor = { workspace: MAIN_WORKSPACE, account: SERVICE_ACCOUNT, dialect: 'chatapi' };

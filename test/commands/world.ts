@@ -281,7 +281,7 @@ async function openNode(t: Test, databaseUrl: string, ask: World['ask'], options
       nameKey,
       refreshLifeMs: 30 * 86_400_000,
     }),
-    workspaces: new WorkspaceCommands({ door, ids, sealer: new Sealer([secret(3)]), speller, nameKey }),
+    workspaces: new WorkspaceCommands({ door, ids, idempotency, sealer: new Sealer([secret(3)]), speller, nameKey }),
     dispatches: new DispatchCommands({ door, quota, idKey: secret(4), monthlyQuota: tiers, defaultTier: 'free' }),
     dispatchRecords: new DispatchRecords({ door, idKey: secret(4) }),
   };

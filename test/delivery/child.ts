@@ -1,6 +1,6 @@
 /** A process that delivers until it is killed: `node child.ts <database url> <sandbox url>`. Says `ready` when it has begun. */
 import { codec } from '../../schemas/index.ts';
-import { CommandDoor, DispatchRecords, IdAllocator, WorkspaceCommands } from '../../src/commands/index.ts';
+import { CommandDoor, DispatchRecords, IdAllocator, Idempotency, WorkspaceCommands } from '../../src/commands/index.ts';
 import { providers } from '../../src/delivery/connectors/index.ts';
 import { endLeases, startDeliveryWork } from '../../src/delivery/index.ts';
 import { openTailFeed } from '../../src/feed/tail.ts';
@@ -32,7 +32,14 @@ const delivery = startDeliveryWork({
   projectorGroup,
   head: () => log.head(),
   erase: (streams) => log.erase(streams),
-  workspaces: new WorkspaceCommands({ door, ids, sealer, speller: new IdSpeller(secret(2)), nameKey }),
+  workspaces: new WorkspaceCommands({
+    door,
+    ids,
+    idempotency: new Idempotency({ door, nameKey }),
+    sealer,
+    speller: new IdSpeller(secret(2)),
+    nameKey,
+  }),
   commands: new DispatchRecords({ door, idKey: secret(4) }),
   door,
   url,

@@ -18,6 +18,7 @@ import {
   DispatchRecords,
   DomainError,
   IdAllocator,
+  Idempotency,
   Quota,
   WorkspaceCommands,
 } from '../../src/commands/index.ts';
@@ -280,7 +281,14 @@ async function openNode(parts: NodeParts, clock: Clock): Promise<Node> {
   const quota = new Quota(pool, clock, async () => 0);
   const nameKey = secret(1);
   const sealer = new Sealer([secret(3)]);
-  const workspaces = new WorkspaceCommands({ door, ids, sealer, speller: new IdSpeller(secret(2)), nameKey });
+  const workspaces = new WorkspaceCommands({
+    door,
+    ids,
+    idempotency: new Idempotency({ door, nameKey }),
+    sealer,
+    speller: new IdSpeller(secret(2)),
+    nameKey,
+  });
   const monthlyQuota = { free: 0, pro: 0, enterprise: 0 };
   const sends = new DispatchCommands({ door, quota, idKey: secret(4), monthlyQuota, defaultTier: 'free' });
   const commands = new DispatchRecords({ door, idKey: secret(4) });

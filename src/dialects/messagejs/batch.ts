@@ -9,8 +9,9 @@ import {
 import type { Context } from './context.ts';
 import { tellRate } from './credentials.ts';
 import { invalid, tooMany, WireError, wireError } from './errors.ts';
+import { checkedKey } from './keyed.ts';
 import { addRoute, tellPosition, utf8Of } from './routes.ts';
-import { checkedKey, keyGuard, keyOf, rateLimitOf, readSend, toRequest } from './send.ts';
+import { keyGuard, keyOf, rateLimitOf, readSend, toRequest } from './send.ts';
 import * as wire from './wire.ts';
 
 const { ndjsonType } = wire;

@@ -5,6 +5,7 @@ import { connectorTypes } from '../../../schemas/index.ts';
 import type { ConnectorType, Credentials, ProviderDoor } from '../../commands/index.ts';
 import { type Context, projectOfPath } from './context.ts';
 import { invalidField, WireError } from './errors.ts';
+import { keyedBy, keyedHeaders } from './keyed.ts';
 import { listAnswer, pageAsked, pageQuery, type Query, waitForRows } from './reading.ts';
 import { addRoute, iso, param, tellPosition } from './routes.ts';
 import * as wire from './wire.ts';
@@ -57,6 +58,7 @@ export function connectorRoutes(app: FastifyInstance, context: Context): void {
     description:
       "The provider is not asked; the credentials are never shown again. `name` is the provider's by default.",
     params: inProject,
+    headers: keyedHeaders,
     body: wire.createConnectorBody,
     answers: { 201: wire.connectorCreated },
     onRequest: guard,
@@ -67,7 +69,9 @@ export function connectorRoutes(app: FastifyInstance, context: Context): void {
       const provider = providers[connectorType];
       const credentials = readCredentials(body.credentials, provider);
       const { name = provider.label } = wire.readBody(wire.connectorFields, body);
-      const created = await workspaces.createConnector(user.actor, workspace, { connectorType, name, credentials });
+      const keyed = keyedBy(request, `POST /projects/${workspace}/connectors`);
+      const input = { connectorType, name, credentials };
+      const created = await workspaces.createConnector(user.actor, workspace, input, keyed);
       tellPosition(reply, created.position);
       reply.code(201);
       return { ...shown(created.state), projectId: id };

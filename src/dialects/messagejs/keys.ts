@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { type KeyView, listKeys } from '../../../projections/keys/queries.ts';
 import { type Context, projectOfPath } from './context.ts';
 import { orNotFound, WireError } from './errors.ts';
+import { keyedBy, keyedHeaders } from './keyed.ts';
 import { listAnswer, pageAsked, pageQuery, type Query, waitForRows } from './reading.ts';
 import { addRoute, iso, isoOrNull, param, tellPosition } from './routes.ts';
 import * as wire from './wire.ts';
@@ -46,8 +47,11 @@ export function keyRoutes(app: FastifyInstance, context: Context): void {
     method: 'POST',
     path: '/projects/:projectId/keys',
     summary: 'Create an API key',
-    description: 'The body may be left out. The key is shown in this answer and never again.',
+    description:
+      'The body may be left out. The key is shown in this answer and never again, but to who repeats the request with its ' +
+      '`Idempotency-Key`.',
     params,
+    headers: keyedHeaders,
     body: wire.createKeyBody.optional(),
     answers: { 201: wire.keyCreated },
     onRequest: guard,
@@ -56,17 +60,18 @@ export function keyRoutes(app: FastifyInstance, context: Context): void {
       const body = wire.readBody(wire.createKeyBody, request.body);
       const { name = 'API Key', rateLimit = config.defaultKeyRateLimit } = body;
       const expiresAt = body.expiresAt == null ? null : Date.parse(body.expiresAt);
-      const issued = await workspaces.issueKey(user.actor, workspace, { name, rateLimit, expiresAt });
-      tellPosition(reply, issued.position);
+      const keyed = keyedBy(request, `POST /projects/${workspace}/keys`);
+      const issuing = workspaces.issueKey(user.actor, workspace, { name, rateLimit, expiresAt }, keyed);
+      const { key, secret, state, position } = await orNotFound('API_KEY_NOT_FOUND', notFoundText, issuing);
+      tellPosition(reply, position);
       reply.code(201);
-      const createdAt = iso(issued.state.createdAt);
       return {
-        key: issued.secret,
-        id: spelling.key(workspace, issued.key),
-        name,
-        rateLimit,
+        key: secret,
+        id: spelling.key(workspace, key),
+        name: state.name,
+        rateLimit: state.rateLimit,
         isActive: true,
-        createdAt,
+        createdAt: iso(state.createdAt),
       };
     },
   });

@@ -5,6 +5,7 @@ import { ACCOUNTS_WORKSPACE } from '../../commands/index.ts';
 import { type Context, projectNotFound, projectOfPath } from './context.ts';
 import { userOf } from './credentials.ts';
 import { orNotFound } from './errors.ts';
+import { keyedBy, keyedHeaders } from './keyed.ts';
 import { listAnswer, pageAsked, pageQuery, type Query, waitForRows } from './reading.ts';
 import { addRoute, iso, tellPosition } from './routes.ts';
 import * as wire from './wire.ts';
@@ -49,14 +50,16 @@ export function projectRoutes(app: FastifyInstance, context: Context): void {
     method: 'POST',
     path: '/projects',
     summary: 'Create a project',
+    headers: keyedHeaders,
     body: wire.createProjectBody,
     answers: { 201: wire.projectCreated },
-    refusals: [401],
+    refusals: [401, 404],
     onRequest: guard,
     async handler(request, reply) {
       const { actor, account } = userOf(request);
       const { name, description = null } = wire.readBody(wire.createProjectBody, request.body);
-      const { workspace, state, position } = await workspaces.openProject(actor, { name, description });
+      const opening = workspaces.openProject(actor, { name, description }, keyedBy(request, 'POST /projects'));
+      const { workspace, state, position } = await orNotFound('PROJECT_NOT_FOUND', 'Project not found', opening);
       tellPosition(reply, position);
       reply.code(201);
       return { ...shown({ workspace, ...state }), userId: spelling.user(account) };

@@ -4,7 +4,6 @@
  */
 
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { z } from 'zod';
 import {
   type AcceptedSend,
   type AuthenticatedKey,
@@ -16,7 +15,8 @@ import { iso } from '../../platform/clock.ts';
 import type { Context } from './context.ts';
 import { bearerOf } from './credentials.ts';
 import { type FieldProblem, invalid, invalidField, tooMany, WireError } from './errors.ts';
-import { addRoute, headerText, tellPosition } from './routes.ts';
+import { idempotencyKey, keyedHeaders } from './keyed.ts';
+import { addRoute, tellPosition } from './routes.ts';
 import type { Spelling } from './spelling.ts';
 import * as wire from './wire.ts';
 
@@ -29,7 +29,6 @@ declare module 'fastify' {
 
 /** Hours are fixed windows from the first request on (sheet, section 15). */
 const hourMs = 3_600_000;
-const maxIdempotencyUnits = 255;
 /** Values nested deeper than this are refused: what spells them as JSON goes down as deep. */
 const maxDepth = 64;
 
@@ -54,7 +53,7 @@ export function sendRoute(app: FastifyInstance, context: Context): void {
       'once, and answered the same.',
     tags: ['Messages'],
     security: ['apiKey'],
-    headers: z.object({ 'idempotency-key': z.string().optional().describe('1 to 255 characters') }),
+    headers: keyedHeaders,
     body: wire.sendBody,
     answers: { 202: wire.sent },
     refusals: [401, 404],
@@ -62,8 +61,8 @@ export function sendRoute(app: FastifyInstance, context: Context): void {
     handler(request, reply) {
       const key = keyOf(request);
       const fields = readSend(request.body);
-      const idempotencyKey = idempotencyHeader(request.headers['idempotency-key']);
-      dispatches.send(key, toRequest(spelling, key.workspace, fields, idempotencyKey), request.trace).then(
+      const sent = toRequest(spelling, key.workspace, fields, idempotencyKey(request));
+      dispatches.send(key, sent, request.trace).then(
         (accepted) => answer(reply, accepted),
         (error) => reply.send(error),
       );
@@ -189,18 +188,6 @@ export function toRequest(
   return idempotencyKey === undefined
     ? { to, connector, template, variables }
     : { to, connector, template, variables, idempotencyKey };
-}
-
-/** A key of 1 to 255 characters: the same text as in a batch's JSON. */
-function idempotencyHeader(given: string | string[] | undefined): string | undefined {
-  return given === undefined ? undefined : checkedKey(headerText(given), 'Idempotency-Key');
-}
-
-/** An idempotency key. Throws `INVALID_INPUT`. */
-export function checkedKey(key: unknown, name: string): string {
-  if (typeof key !== 'string' || key.length === 0 || key.length > maxIdempotencyUnits || !key.isWellFormed())
-    throw invalidField(name, `is not a text of 1 to ${maxIdempotencyUnits} characters`);
-  return key;
 }
 
 const requiredFields = ['to', 'connectorId', 'templateId'] as const;

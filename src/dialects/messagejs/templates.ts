@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { findTemplate, listTemplates, type TemplateView } from '../../../projections/templates/queries.ts';
 import { type Context, projectOfPath } from './context.ts';
 import { WireError } from './errors.ts';
+import { keyedBy, keyedHeaders } from './keyed.ts';
 import { listAnswer, pageAsked, pageQuery, type Query, waitForRows } from './reading.ts';
 import { addRoute, iso, param, tellPosition } from './routes.ts';
 import * as wire from './wire.ts';
@@ -55,6 +56,7 @@ export function templateRoutes(app: FastifyInstance, context: Context): void {
     summary: 'Create a template',
     description: '`{{name}}` in `content` is replaced at a send; `variables` is documentation only.',
     params: inProject,
+    headers: keyedHeaders,
     body: wire.createTemplateBody,
     answers: { 201: wire.templateCreated },
     onRequest: guard,
@@ -62,7 +64,8 @@ export function templateRoutes(app: FastifyInstance, context: Context): void {
       const { user, workspace } = await projectOfPath(context, request);
       const { name, connectorType, content, variables = [] } = wire.readBody(wire.createTemplateBody, request.body);
       const input = { name, connectorType, content, variables };
-      const { state, position } = await workspaces.createTemplate(user.actor, workspace, input);
+      const keyed = keyedBy(request, `POST /projects/${workspace}/templates`);
+      const { state, position } = await workspaces.createTemplate(user.actor, workspace, input, keyed);
       tellPosition(reply, position);
       reply.code(201);
       return shown(state);

@@ -166,7 +166,7 @@ async function openNode({ t, url, read, projector, guard }: NodeParts, clock: Cl
   const idempotency = new Idempotency({ door, nameKey: secretKey(1) });
   const commands = new WebhookCommands({ door, ids, idempotency, sealer, guard, eventNames });
   const speller = new IdSpeller(secretKey(2));
-  const workspaces = new WorkspaceCommands({ door, ids, sealer, speller, nameKey: secretKey(1) });
+  const workspaces = new WorkspaceCommands({ door, ids, idempotency, sealer, speller, nameKey: secretKey(1) });
   const options: WebhooksOptions = {
     feed: openTailFeed(log, silent),
     history: log,
