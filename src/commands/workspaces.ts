@@ -1,4 +1,5 @@
 import type { EventData } from '../../schemas/index.ts';
+import type { Aggregate } from '../domain/aggregate.ts';
 import { type ConnectorState, connector } from '../domain/connector.ts';
 import { DomainError } from '../domain/errors.ts';
 import { type KeyState, key } from '../domain/key.ts';
@@ -7,7 +8,7 @@ import { type WorkspaceState, workspace } from '../domain/workspace.ts';
 import { BoundedMap } from '../platform/bounded-map.ts';
 import { hmac, type Sealer, sha256 } from '../platform/crypto.ts';
 import type { IdSpeller } from '../platform/ids.ts';
-import { type IdAllocator, idKinds } from './allocator.ts';
+import { type IdAllocator, type IdKind, idKinds } from './allocator.ts';
 import type { Actor, CommandDoor } from './door.ts';
 import type { Idempotency, Keyed } from './idempotency.ts';
 import type { ConnectorType, Credentials } from './providers.ts';
@@ -58,6 +59,14 @@ interface SeenKey {
   readonly key: AuthenticatedKey;
 }
 
+/** How something is made, by its number. `stateOf` throws when it is gone. */
+interface Creation<State, Command> {
+  readonly aggregate: Aggregate<State, Command>;
+  readonly streamOf: (id: number) => string;
+  readonly commandOf: (id: number) => Command;
+  readonly stateOf: (id: number) => Promise<State>;
+}
+
 const maxSeenKeys = 10_000;
 
 /** Commands on projects and on what lives in them: keys, connectors, templates. */
@@ -99,22 +108,14 @@ export class WorkspaceCommands {
     input: { name: string; description: string | null },
     keyed?: Keyed,
   ): Promise<Changed<WorkspaceState> & { workspace: number }> {
-    const { door, ids, idempotency } = this.#options;
-    return idempotency.once<{ workspace: number }, Changed<WorkspaceState> & { workspace: number }>(actor, keyed, {
-      make: (claims) =>
-        ids.next(ACCOUNTS_WORKSPACE, 'workspace', async (id) => {
-          const owner = { workspace: actor.workspace, account: actor.account };
-          const { state, position } = await door.execute(
-            workspace,
-            streams.workspace(id),
-            { command: 'OpenWorkspace', workspace: id, kind: 'project', owner, ...input },
-            actor,
-            { isNew: true, claims: claims({ workspace: id }) },
-          );
-          return { workspace: id, state, position };
-        }),
-      replay: async ({ workspace: id }) => ({ workspace: id, state: await this.workspace(id), position: null }),
+    const owner = { workspace: actor.workspace, account: actor.account };
+    const { id, ...opened } = await this.#createOnce(actor, keyed, ACCOUNTS_WORKSPACE, 'workspace', {
+      aggregate: workspace,
+      streamOf: streams.workspace,
+      commandOf: (id) => ({ command: 'OpenWorkspace', workspace: id, kind: 'project', owner, ...input }) as const,
+      stateOf: (id) => this.workspace(id),
     });
+    return { workspace: id, ...opened };
   }
 
   /** State of a workspace; throws `not-found` for none and for a deleted one. */
@@ -158,35 +159,23 @@ export class WorkspaceCommands {
     input: { name: string; rateLimit: number; expiresAt: number | null },
     keyed?: Keyed,
   ): Promise<IssuedKey> {
-    const { door, ids, idempotency, speller } = this.#options;
+    const { door, idempotency, speller } = this.#options;
     const secret = idempotency.secretBytes(actor, keyed).toString('hex');
-    const spelled = (id: number) =>
-      `pk_live_${speller.spellHex({ kind: idKinds.key, workspace: workspaceId, id })}_sk_${secret}`;
-    return idempotency.once<{ key: number }, IssuedKey>(actor, keyed, {
-      make: (claims) =>
-        ids.next(workspaceId, 'key', async (id) => {
-          const { state, position } = await door.execute(
-            key,
-            streams.key(workspaceId, id),
-            {
-              command: 'IssueKey',
-              workspace: workspaceId,
-              key: id,
-              mode: 'live',
-              secretHash: sha256(secret),
-              ...input,
-            },
-            actor,
-            { isNew: true, claims: claims({ key: id }) },
-          );
-          return { key: id, secret: spelled(id), state, position };
-        }),
-      replay: async ({ key: id }) => {
-        const state = await door.load(key, streams.key(workspaceId, id));
+    const secretHash = sha256(secret);
+    const streamOf = (id: number) => streams.key(workspaceId, id);
+    const { id, ...issued } = await this.#createOnce(actor, keyed, workspaceId, 'key', {
+      aggregate: key,
+      streamOf,
+      commandOf: (id) =>
+        ({ command: 'IssueKey', workspace: workspaceId, key: id, mode: 'live', secretHash, ...input }) as const,
+      stateOf: async (id) => {
+        const state = await door.load(key, streamOf(id));
         if (!state.exists) throw new DomainError('not-found');
-        return { key: id, secret: spelled(id), state, position: null };
+        return state;
       },
     });
+    const lookup = speller.spellHex({ kind: idKinds.key, workspace: workspaceId, id });
+    return { key: id, secret: `pk_live_${lookup}_sk_${secret}`, ...issued };
   }
 
   /** Answers the position. Throws `not-found`. */
@@ -253,28 +242,22 @@ export class WorkspaceCommands {
     input: { connectorType: ConnectorType; name: string; credentials: Credentials },
     keyed?: Keyed,
   ): Promise<Changed<ConnectorState> & { connector: number }> {
-    const { door, ids, idempotency } = this.#options;
     const { connectorType, name, credentials } = input;
-    return idempotency.once<{ connector: number }, Changed<ConnectorState> & { connector: number }>(actor, keyed, {
-      make: (claims) =>
-        ids.next(workspaceId, 'connector', async (id) => {
-          const sealed = this.#sealed(connectorType, credentials);
-          const data = { workspace: workspaceId, connector: id, connectorType, name, ...sealed };
-          const { state, position } = await door.execute(
-            connector,
-            streams.connector(workspaceId, id),
-            { command: 'CreateConnector', ...data },
-            actor,
-            { isNew: true, claims: claims({ connector: id }) },
-          );
-          return { connector: id, state, position };
-        }),
-      replay: async ({ connector: id }) => ({
-        connector: id,
-        state: await this.connector(workspaceId, id),
-        position: null,
-      }),
+    const { id, ...created } = await this.#createOnce(actor, keyed, workspaceId, 'connector', {
+      aggregate: connector,
+      streamOf: (id) => streams.connector(workspaceId, id),
+      commandOf: (id) =>
+        ({
+          command: 'CreateConnector',
+          workspace: workspaceId,
+          connector: id,
+          connectorType,
+          name,
+          ...this.#sealed(connectorType, credentials),
+        }) as const,
+      stateOf: (id) => this.connector(workspaceId, id),
     });
+    return { connector: id, ...created };
   }
 
   /** State of a connector; throws `connector-not-found`. */
@@ -331,25 +314,13 @@ export class WorkspaceCommands {
     input: Pick<EventData<'TemplateCreated'>, 'name' | 'connectorType' | 'content' | 'variables'>,
     keyed?: Keyed,
   ): Promise<Changed<TemplateState> & { template: number }> {
-    const { door, ids, idempotency } = this.#options;
-    return idempotency.once<{ template: number }, Changed<TemplateState> & { template: number }>(actor, keyed, {
-      make: (claims) =>
-        ids.next(workspaceId, 'template', async (id) => {
-          const { state, position } = await door.execute(
-            template,
-            streams.template(workspaceId, id),
-            { command: 'CreateTemplate', workspace: workspaceId, template: id, ...input },
-            actor,
-            { isNew: true, claims: claims({ template: id }) },
-          );
-          return { template: id, state, position };
-        }),
-      replay: async ({ template: id }) => ({
-        template: id,
-        state: await this.template(workspaceId, id),
-        position: null,
-      }),
+    const { id, ...created } = await this.#createOnce(actor, keyed, workspaceId, 'template', {
+      aggregate: template,
+      streamOf: (id) => streams.template(workspaceId, id),
+      commandOf: (id) => ({ command: 'CreateTemplate', workspace: workspaceId, template: id, ...input }) as const,
+      stateOf: (id) => this.template(workspaceId, id),
     });
+    return { template: id, ...created };
   }
 
   /** State of a template; throws `template-not-found`. */
@@ -373,6 +344,26 @@ export class WorkspaceCommands {
   async deleteTemplate(actor: Actor, workspaceId: number, id: number): Promise<bigint | null> {
     const command = { command: 'DeleteTemplate', workspace: workspaceId, template: id } as const;
     return (await this.#options.door.execute(template, streams.template(workspaceId, id), command, actor)).position;
+  }
+
+  /** Makes something under the next number of its kind, once per key; a repeat is answered with it as it is now. */
+  #createOnce<State, Command>(
+    actor: Actor,
+    keyed: Keyed | undefined,
+    workspaceId: number,
+    kind: IdKind,
+    { aggregate, streamOf, commandOf, stateOf }: Creation<State, Command>,
+  ): Promise<Changed<State> & { id: number }> {
+    const { door, ids, idempotency } = this.#options;
+    return idempotency.once<{ id: number }, Changed<State> & { id: number }>(actor, keyed, {
+      make: (claims) =>
+        ids.next(workspaceId, kind, async (id) => {
+          const options = { isNew: true, claims: claims({ id }) };
+          const { state, position } = await door.execute(aggregate, streamOf(id), commandOf(id), actor, options);
+          return { id, state, position };
+        }),
+      replay: async ({ id }) => ({ id, state: await stateOf(id), position: null }),
+    });
   }
 
   #sealed(connectorType: ConnectorType, credentials: Credentials): { sealed: string; senderHash: string | null } {

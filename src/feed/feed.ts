@@ -81,8 +81,29 @@ export interface History {
   ): Promise<{ readonly events: readonly RecordedEvent[]; readonly position: bigint; readonly atHead: boolean }>;
   /** The last position of the log. */
   head(): Promise<bigint>;
+}
+
+/** What tells, beside it, how far a consumer is behind. */
+export interface CountedHistory extends History {
   /** How many events stand after `from` and not after `to`, counted up to `most`. Erased ones may be among them. */
   count(from: bigint, to: bigint, most: number): Promise<number>;
+}
+
+/** The first event after a position; null when there is none up to `end`. Small pages first: it is mostly the next one. */
+export async function firstAfter(
+  history: Pick<History, 'page'>,
+  position: bigint,
+  end: bigint,
+): Promise<RecordedEvent | null> {
+  let most = 10;
+  for (let from = position; from < end; most = Math.min(most * 10, 1_000)) {
+    const page = await history.page(from, most);
+    const [first] = page.events;
+    if (first) return first;
+    if (page.position <= from) return null;
+    from = page.position;
+  }
+  return null;
 }
 
 /** Where consumers say what went wrong. A pino logger is one. */

@@ -50,8 +50,8 @@ const MiB = 1024 * 1024;
  * and where these do not fit, each row costs half as much again (from about a million messages on with 128 MiB).
  */
 function sharedBuffers(): string {
-  const allowed = process.constrainedMemory();
-  const bytes = allowed > 0 ? Math.min(allowed, totalmem()) : totalmem();
+  // 0: not known.
+  const bytes = Math.min(process.constrainedMemory() || Number.POSITIVE_INFINITY, totalmem());
   return `${Math.min(1024, Math.max(128, Math.round(bytes / 32 / MiB)))}MB`;
 }
 

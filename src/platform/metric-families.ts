@@ -36,8 +36,6 @@ interface DurationChild {
   /** Observations per bucket, not summed up; the last is beyond all bounds. */
   readonly counts: Float64Array;
   sumMs: number;
-  /** There is a child per route, and most routes of a server are never asked for: without observations it is left out. */
-  isUsed: boolean;
 }
 
 /** A histogram of durations with labels. */
@@ -60,24 +58,20 @@ export class DurationFamily {
   histogram(labels: Labels): (durationMs: number) => void {
     const key = labelText(labels);
     const boundsMs = this.#boundsMs;
-    const child = this.#children.get(key) ?? {
-      counts: new Float64Array(boundsMs.length + 1),
-      sumMs: 0,
-      isUsed: false,
-    };
+    const child = this.#children.get(key) ?? { counts: new Float64Array(boundsMs.length + 1), sumMs: 0 };
     this.#children.set(key, child);
     return (durationMs) => {
       let bucket = 0;
       while (bucket < boundsMs.length && durationMs > (boundsMs[bucket] as number)) bucket++;
       (child.counts[bucket] as number)++;
       child.sumMs += durationMs;
-      child.isUsed = true;
     };
   }
 
   text(): string {
-    const lines = [...this.#children].flatMap(([labels, { counts, sumMs, isUsed }]) => {
-      if (!isUsed) return [];
+    const lines = [...this.#children].flatMap(([labels, { counts, sumMs }]) => {
+      // There is a child per route, and most routes of a server are never asked for.
+      if (counts.every((count) => count === 0)) return [];
       let total = 0;
       const buckets = [...this.#bounds.map(String), '+Inf'].map((bound, i) => {
         total += counts[i] as number;

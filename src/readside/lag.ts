@@ -1,6 +1,6 @@
 import type pg from 'pg';
-import { readGroup } from '../feed/checkpoint.ts';
-import type { History } from '../feed/feed.ts';
+import { type GroupCheckpoint, readGroup } from '../feed/checkpoint.ts';
+import { type CountedHistory, firstAfter, type History, type RecordedEvent } from '../feed/feed.ts';
 
 /** How far a consumer group is behind the log. */
 export interface GroupLag {
@@ -13,8 +13,6 @@ export interface GroupLag {
 }
 
 const pageEvents = 1_000;
-/** Where the first alone is looked for: the next pages are read when all of these were erased. */
-const firstPageEvents = 10;
 
 /**
  * Tells how far a group is behind, whatever process does its work. Where its partitions stand at one place the log counts what
@@ -22,30 +20,45 @@ const firstPageEvents = 10;
  */
 export async function groupLag(
   pool: Pick<pg.Pool, 'query'>,
-  history: History,
+  history: CountedHistory,
   group: string,
   options: { readonly maxEvents?: number } = {},
 ): Promise<GroupLag> {
   const { maxEvents = 10_000 } = options;
   const [checkpoint, head] = await Promise.all([readGroup(pool, group), history.head()]);
   const position = checkpoint.smallest;
-  const isEven = checkpoint.largest === position;
-  const counting = isEven ? history.count(position, head, maxEvents) : null;
+  if (checkpoint.largest > position) return { position, ...(await notDone(history, checkpoint, head, maxEvents)) };
+  const [events, first] = await Promise.all([
+    history.count(position, head, maxEvents),
+    firstAfter(history, position, head),
+  ]);
+  return { position, events, seconds: first && first.position <= head ? ageOf(first) : 0 };
+}
+
+/** What of the events up to the head is not done, of `maxEvents` that are looked through at most. */
+async function notDone(
+  history: History,
+  checkpoint: GroupCheckpoint,
+  head: bigint,
+  maxEvents: number,
+): Promise<Pick<GroupLag, 'events' | 'seconds'>> {
   let events = 0;
-  let oldest: number | null = null;
+  let oldest: RecordedEvent | null = null;
   let looked = 0;
-  for (let from = position; from < head && looked < maxEvents; ) {
-    const most = isEven && from === position ? firstPageEvents : pageEvents;
-    const page = await history.page(from, Math.min(most, maxEvents - looked));
+  for (let from = checkpoint.smallest; from < head && looked < maxEvents; ) {
+    const page = await history.page(from, Math.min(pageEvents, maxEvents - looked));
     for (const event of page.events) {
       if (event.position > head || checkpoint.done(event) === event) continue;
-      oldest ??= event.at;
+      oldest ??= event;
       events++;
     }
     looked += page.events.length;
     from = page.position;
-    if (page.atHead || (isEven && oldest !== null)) break;
+    if (page.atHead) break;
   }
-  const seconds = oldest === null ? 0 : Math.max(0, (Date.now() - oldest) / 1_000);
-  return { position, events: counting ? await counting : events, seconds };
+  return { events, seconds: oldest === null ? 0 : ageOf(oldest) };
+}
+
+function ageOf({ at }: RecordedEvent): number {
+  return Math.max(0, (Date.now() - at) / 1_000);
 }

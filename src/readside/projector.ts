@@ -1,7 +1,7 @@
 import { projections as allProjections, type Projection } from '../../projections/index.ts';
 import { UnknownEventError } from '../../schemas/index.ts';
 import { consumerPool, readGroup, withCheckpoint } from '../feed/checkpoint.ts';
-import type { ConsumerLogger, Feed, FeedBatch, History } from '../feed/feed.ts';
+import type { ConsumerLogger, CountedHistory, Feed, FeedBatch } from '../feed/feed.ts';
 import { sleep } from '../platform/clock.ts';
 import { type GroupLag, groupLag } from './lag.ts';
 import { PositionExchange } from './position-exchange.ts';
@@ -25,8 +25,8 @@ export interface ProjectorBatch {
 export interface ProjectorOptions {
   readonly url: string;
   readonly feed: Feed;
-  /** The log, to rebuild projections of another version. */
-  readonly history: History;
+  /** The log, to rebuild projections of another version, and to tell how far these are. */
+  readonly history: CountedHistory;
   readonly logger: ConsumerLogger;
   /** Default: every projection there is. */
   readonly projections?: readonly Projection[];

@@ -190,7 +190,16 @@ export interface Project {
   send(...to: string[]): Promise<string[]>;
 }
 
-const secret = (filler: number) => Buffer.alloc(32, filler);
+/** Keys that every node has. */
+export const secret = (filler: number) => Buffer.alloc(32, filler);
+
+/** Commands on workspaces, as every node has them. */
+export function workspaceCommands(door: CommandDoor, ids: IdAllocator): WorkspaceCommands {
+  const nameKey = secret(1);
+  const idempotency = new Idempotency({ door, nameKey });
+  const sealer = new Sealer([secret(3)]);
+  return new WorkspaceCommands({ door, ids, idempotency, sealer, speller: new IdSpeller(secret(2)), nameKey });
+}
 
 /** Makes the feed of the first node, which projects, and of all others that do not bring their own. */
 export type FeedMaker = (log: PostgresLog, pool: pg.Pool) => Feed;
@@ -279,16 +288,7 @@ async function openNode(parts: NodeParts, clock: Clock): Promise<Node> {
   });
   const ids = new IdAllocator(pool, async (_, kind) => (kind === 'workspace' ? 2 : 0));
   const quota = new Quota(pool, clock, async () => 0);
-  const nameKey = secret(1);
-  const sealer = new Sealer([secret(3)]);
-  const workspaces = new WorkspaceCommands({
-    door,
-    ids,
-    idempotency: new Idempotency({ door, nameKey }),
-    sealer,
-    speller: new IdSpeller(secret(2)),
-    nameKey,
-  });
+  const workspaces = workspaceCommands(door, ids);
   const monthlyQuota = { free: 0, pro: 0, enterprise: 0 };
   const sends = new DispatchCommands({ door, quota, idKey: secret(4), monthlyQuota, defaultTier: 'free' });
   const commands = new DispatchRecords({ door, idKey: secret(4) });

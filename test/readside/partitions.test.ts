@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
 import { projections } from '../../projections/index.ts';
 import { readCheckpoint, readGroup } from '../../src/feed/checkpoint.ts';
-import { type History, partsOf, type RecordedEvent } from '../../src/feed/feed.ts';
+import { type CountedHistory, partsOf, type RecordedEvent } from '../../src/feed/feed.ts';
 import { openTailFeed } from '../../src/feed/tail.ts';
 import {
   compareWithRebuild,
@@ -97,7 +97,7 @@ t.test('how far a group is behind is told without reading what it lacks', async 
   await appendSteps(on.log, steps.slice(100));
   const head = await on.log.head();
   let read = 0;
-  const history: History = {
+  const history: CountedHistory = {
     head: () => on.log.head(),
     count: (from, to, most) => on.log.count(from, to, most),
     async page(from, maxEvents) {
@@ -177,7 +177,7 @@ t.test('a rebuild that failed is begun again', async (t) => {
   await caughtUp(on.log, old);
   await old.stop();
   let failures = 1;
-  const history: History = {
+  const history: CountedHistory = {
     head: () => on.log.head(),
     count: (from, to, most) => on.log.count(from, to, most),
     page: (from, max) => (failures-- > 0 ? Promise.reject(new Error('away')) : on.log.page(from, max)),

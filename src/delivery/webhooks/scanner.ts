@@ -1,5 +1,5 @@
 import type { RecordedEvent } from '../../../schemas/index.ts';
-import type { History } from '../../feed/feed.ts';
+import { firstAfter, type History } from '../../feed/feed.ts';
 import { sleep } from '../../platform/clock.ts';
 import type { Reached } from '../reached.ts';
 import type { WebhookDialect } from './dialect.ts';
@@ -18,7 +18,7 @@ export interface ScanTaker {
 
 /** What the scanner needs. */
 export interface ScannerOptions {
-  readonly history: Pick<History, 'page' | 'head'>;
+  readonly history: History;
   readonly dialect: WebhookDialect;
   readonly reached: Pick<Reached, 'until'>;
   readonly signal: AbortSignal;
@@ -126,7 +126,7 @@ function worthRendering(
  * what clocks differ by. A history that can only be read from a record's own position on (EventStoreDB's) is not halved: its
  * start is such a position too.
  */
-export async function positionBefore(history: ScannerOptions['history'], timeMs: number): Promise<bigint> {
+export async function positionBefore(history: History, timeMs: number): Promise<bigint> {
   const wanted = timeMs - clockDifferenceMs;
   let low = 0n;
   try {
@@ -146,18 +146,3 @@ export async function positionBefore(history: ScannerOptions['history'], timeMs:
 
 /** What clocks of two nodes differ by at most, generously. */
 const clockDifferenceMs = 60_000;
-
-async function firstAfter(
-  history: ScannerOptions['history'],
-  position: bigint,
-  end: bigint,
-): Promise<{ readonly position: bigint; readonly at: number } | null> {
-  for (let from = position; from < end; ) {
-    const page = await history.page(from, 100);
-    const [first] = page.events;
-    if (first) return first;
-    if (page.position <= from) return null;
-    from = page.position;
-  }
-  return null;
-}

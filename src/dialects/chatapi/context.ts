@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify';
 import type { Keyed } from '../../commands/index.ts';
 import { whereFound } from '../faults.ts';
-import { headerText } from '../routes.ts';
+import { maxKeyUnits, keyedBy as readKeyed } from '../keyed.ts';
 import { invalidField, notFound } from './errors.ts';
 import type { ChatApiOptions } from './options.ts';
 import { Spelling } from './spelling.ts';
@@ -21,16 +21,10 @@ export function createContext(options: ChatApiOptions): Context {
   return { options, spelling: new Spelling(speller), messageBodies: messageBodies(config.maxContentCharacters) };
 }
 
-const maxKeyUnits = 255;
-
 /** What makes a create take effect once (design promise 4). Throws 422 for a key that is none. */
 export function keyedBy(request: FastifyRequest, route: string): Keyed | undefined {
-  const given = request.headers['idempotency-key'];
-  if (given === undefined) return undefined;
-  const key = headerText(given);
-  if (key.length === 0 || key.length > maxKeyUnits)
-    throw invalidField('Idempotency-Key', `Must have 1 to ${maxKeyUnits} characters`);
-  return { key, route };
+  const malformed = () => invalidField('Idempotency-Key', `Must have 1 to ${maxKeyUnits} characters`);
+  return readKeyed(request, route, malformed);
 }
 
 /** The number of a read id. Throws 404 for what is none of this client's. */

@@ -102,13 +102,12 @@ export async function takePoint(
   of: { readonly scope: string; readonly limit: number },
   points = 1,
 ): Promise<void> {
-  if (of.limit === 0) return;
   const taken: RateTaken = await limiter.take({ ...of, windowMs: hourMs }, points);
   const resetAt = tellLimit({ clock }, reply, taken);
   if (taken.granted < points) throw tooMany(resetAt, clock.now());
 }
 
-/** Tells how a limit stands; untouched when nothing was taken of it. Answers when its window ends, milliseconds since the epoch. */
+/** Tells how a limit stands, if there is one; untouched when nothing was taken of it. Answers when its window ends, milliseconds since the epoch. */
 function tellLimit(
   { clock }: Pick<ChatApiOptions, 'clock'>,
   reply: FastifyReply,

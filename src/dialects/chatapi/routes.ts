@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
+import { keyedHeaders } from '../keyed.ts';
 import { addDocumentedRoute, type DocumentedRoute } from '../routes.ts';
 import type { Context } from './context.ts';
 import { type Access, keyGuard } from './credentials.ts';
@@ -28,13 +29,6 @@ export interface Route extends Omit<DocumentedRoute, 'url' | 'response' | 'secur
   /** Statuses of errors that this route may answer, beside those that any may (`commonResponses`). */
   readonly refusals?: readonly number[];
 }
-
-const keyedHeaders = z.object({
-  'idempotency-key': z
-    .string()
-    .optional()
-    .describe('1 to 255 characters: the same request can be sent again, takes effect once and is answered the same'),
-});
 
 /** Registers a route: its schemas are its document; what comes in is checked by the handler (the order of errors is ours). */
 export function addRoute(app: FastifyInstance, context: Context, route: Route): void {
